@@ -45,9 +45,13 @@ class RiskAlertWithdrawal(Part, kw_only=True, tag_field="kind", tag="RISK_ALERT_
 
 
 class Excepted(Part, kw_only=True):
-    """Name one statement within a received range that was not opened, and why."""
+    """Name statements of the epoch, `first_seq` to `last_seq`, that were not opened, and why.
 
-    seq: int
+    A range, so that a gap of thousands and the time before a late reader's anchor stay one entry.
+    """
+
+    first_seq: int
+    last_seq: int
     code: str
 
 

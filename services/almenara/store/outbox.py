@@ -1,0 +1,199 @@
+"""What has this member said, and what of it must still reach the broker?
+
+Every function works inside the caller's transaction. `append` is the only way a chain head
+moves, and it compares before it swaps: of two processes that think they hold the lease, one fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence  # noqa: TC003  msgspec reads the annotations
+from typing import TYPE_CHECKING
+
+import msgspec
+from sqlalchemy import Connection, bindparam, select, tuple_, update
+from sqlalchemy.dialects.sqlite import insert
+
+from almenara.errors import Code, StatementRefused
+from almenara.model.ids import AudienceId, MemberId
+from almenara.store.tables import outbox, outgoing, own_stream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+LOOKUP_CHUNK = 500
+"""Ids a query; SQLite allows 32,766 parameters, and a plan for 500 stays in the statement cache."""
+
+
+class OwnHead(msgspec.Struct, frozen=True, kw_only=True):
+    """The last statement committed on one of this member's streams; seq -1 before the first."""
+
+    audience: AudienceId
+    epoch: int
+    seq: int
+    hash: bytes
+    issued_at: int
+    directory_version: int
+    fresh_epoch: bool
+
+
+class OutboxRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One signed statement as it is sent."""
+
+    audience: AudienceId
+    epoch: int
+    seq: int
+    hash: bytes
+    record: bytes
+
+
+class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
+    """Where one message of ours stands, and who is expected to confirm it."""
+
+    message_id: bytes
+    content: bytes
+    audience: AudienceId
+    epoch: int
+    seq: int
+    kind: str
+    expected: tuple[MemberId, ...]
+    accepted_at: int
+
+
+_INSERT_OUTBOX = outbox.insert()
+_INSERT_OUTGOING = outgoing.insert()
+_MARK_SENT = (
+    update(outbox)
+    .where(
+        outbox.c.audience == bindparam("a"),
+        outbox.c.epoch == bindparam("e"),
+        outbox.c.seq <= bindparam("s"),
+        outbox.c.sent == 0,
+    )
+    .values(sent=1)
+)
+
+
+def own_heads(connection: Connection) -> dict[AudienceId, OwnHead]:
+    """Return the head of every stream of ours."""
+    return {
+        AudienceId(row.audience): OwnHead(
+            audience=AudienceId(row.audience),
+            epoch=row.epoch,
+            seq=row.seq,
+            hash=row.hash,
+            issued_at=row.issued_at,
+            directory_version=row.directory_version,
+            fresh_epoch=bool(row.fresh_epoch),
+        )
+        for row in connection.execute(select(own_stream))
+    }
+
+
+def append(
+    connection: Connection,
+    *,
+    before: OwnHead | None,
+    after: OwnHead,
+    records: Sequence[OutboxRecord],
+    messages: Sequence[Outgoing],
+) -> None:
+    """Commit new statements and their messages; move the head from `before` to `after`.
+
+    Raises StatementRefused EQUIVOCATION when the head is no longer `before`: another process
+    has spoken for this member, and what was signed here must never leave.
+    """
+    row = msgspec.structs.asdict(after) | {"fresh_epoch": int(after.fresh_epoch)}
+    if before is None:
+        moved = connection.execute(insert(own_stream).values(row).on_conflict_do_nothing()).rowcount
+    else:
+        moved = connection.execute(
+            update(own_stream)
+            .where(
+                own_stream.c.audience == before.audience,
+                own_stream.c.epoch == before.epoch,
+                own_stream.c.seq == before.seq,
+                own_stream.c.hash == before.hash,
+                own_stream.c.fresh_epoch == int(before.fresh_epoch),
+            )
+            .values(row)
+        ).rowcount
+    if moved != 1:
+        raise StatementRefused(
+            Code.EQUIVOCATION,
+            f"stream {after.audience}: its head moved under us; another node of this member is at work,"
+            " end it and start this one again",
+        )
+    connection.execute(_INSERT_OUTBOX, [msgspec.structs.asdict(record) | {"sent": 0} for record in records])
+    if messages:
+        connection.execute(
+            _INSERT_OUTGOING,
+            [msgspec.structs.asdict(m) | {"expected": " ".join(m.expected)} for m in messages],
+        )
+
+
+def outgoing_by_id(connection: Connection, ids: Sequence[bytes]) -> dict[bytes, Outgoing]:
+    """Return those of the messages that were accepted before."""
+    found: dict[bytes, Outgoing] = {}
+    for start in range(0, len(ids), LOOKUP_CHUNK):
+        chunk = ids[start : start + LOOKUP_CHUNK]
+        for row in connection.execute(select(outgoing).where(outgoing.c.message_id.in_(chunk))):
+            found[row.message_id] = Outgoing(
+                message_id=row.message_id,
+                content=row.content,
+                audience=AudienceId(row.audience),
+                epoch=row.epoch,
+                seq=row.seq,
+                kind=row.kind,
+                expected=tuple(MemberId(m) for m in row.expected.split()),
+                accepted_at=row.accepted_at,
+            )
+    return found
+
+
+def mark_sent(connection: Connection, heads: Iterable[tuple[AudienceId, int, int]]) -> None:
+    """Note that the broker holds each stream up to (audience, epoch, seq)."""
+    rows = [{"a": audience, "e": epoch, "s": seq} for audience, epoch, seq in heads]
+    if rows:
+        connection.execute(_MARK_SENT, rows)
+
+
+def mark_unsent(connection: Connection, audience: AudienceId, *, after: tuple[int, int]) -> None:
+    """Send everything after (epoch, seq) again: the broker does not hold it."""
+    connection.execute(
+        update(outbox)
+        .where(outbox.c.audience == audience, tuple_(outbox.c.epoch, outbox.c.seq) > tuple_(*after))
+        .values(sent=0)
+    )
+
+
+def unsent(connection: Connection, audience: AudienceId, *, limit: int) -> list[OutboxRecord]:
+    """Return the oldest statements of a stream the broker is not known to hold, in order."""
+    rows = connection.execute(
+        select(outbox)
+        .where(outbox.c.audience == audience, outbox.c.sent == 0)
+        .order_by(outbox.c.epoch, outbox.c.seq)
+        .limit(limit)
+    )
+    return [
+        OutboxRecord(audience=audience, epoch=r.epoch, seq=r.seq, hash=r.hash, record=r.record) for r in rows
+    ]
+
+
+def statement_at(
+    connection: Connection, audience: AudienceId, epoch: int, seq: int
+) -> OutboxRecord | None:
+    """Return our own statement at that place, if this store ever made one."""
+    row = connection.execute(
+        select(outbox).where(outbox.c.audience == audience, outbox.c.epoch == epoch, outbox.c.seq == seq)
+    ).one_or_none()
+    if row is None:
+        return None
+    return OutboxRecord(audience=audience, epoch=epoch, seq=seq, hash=row.hash, record=row.record)
+
+
+def require_fresh_epochs(connection: Connection) -> int:
+    """Make the next statement of every stream open a new epoch; return how many streams.
+
+    To be called after any restore of the store (SPEC, epochs).
+    """
+    return connection.execute(update(own_stream).values(fresh_epoch=1)).rowcount

@@ -1,0 +1,233 @@
+"""What does a member's store hold? Every table, once, for SQLite and later PostgreSQL.
+
+Hashes, keys and ids are raw bytes; times are microseconds since the epoch, 0 for absent, as on
+the wire. The store's chain heads are the authority on what this member has said (SPEC, chain).
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+SCHEMA_VERSION = 1
+
+metadata = MetaData()
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("value", String, nullable=False),
+)
+
+directory = Table(
+    "directory",
+    metadata,
+    Column("only", Integer, primary_key=True),  # one row: the last verified directory
+    Column("version", Integer, nullable=False),
+    Column("verified_at", BigInteger, nullable=False),
+    Column("targets", LargeBinary, nullable=False),
+)
+
+# -- what this member says -------------------------------------------------------------------
+
+own_stream = Table(
+    "own_stream",
+    metadata,
+    Column("audience", String, primary_key=True),
+    Column("epoch", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    Column("issued_at", BigInteger, nullable=False),
+    Column("directory_version", Integer, nullable=False),
+    Column("fresh_epoch", Integer, nullable=False),  # 1: the next statement must open an epoch
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("audience", String, primary_key=True),
+    Column("epoch", BigInteger, primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("hash", LargeBinary, nullable=False),
+    Column("record", LargeBinary, nullable=False),
+    Column("sent", Integer, nullable=False),
+    sqlite_with_rowid=True,
+)
+Index("outbox_unsent", outbox.c.audience, outbox.c.epoch, outbox.c.seq, sqlite_where=outbox.c.sent == 0)
+
+outgoing = Table(
+    "outgoing",
+    metadata,
+    Column("message_id", LargeBinary, primary_key=True),
+    Column("content", LargeBinary, nullable=False),  # SHA-256 of the encoded message and its recipients
+    Column("audience", String, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("expected", Text, nullable=False),  # who should confirm, space-separated member ids
+    Column("accepted_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# -- what this member has heard ----------------------------------------------------------------
+
+chain = Table(
+    "chain",
+    metadata,
+    Column("audience", String, primary_key=True),
+    Column("publisher", String, primary_key=True),
+    Column("epoch", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False),  # -1: nothing accepted yet
+    Column("hash", LargeBinary, nullable=False),
+    Column("anchor_epoch", BigInteger, nullable=False),
+    Column("anchor_seq", BigInteger, nullable=False),  # 0 with no predecessor: the whole chain is proven
+    Column("directory_version", Integer, nullable=False),
+    Column("next_offset", BigInteger, nullable=False),
+    Column("accepted_at", BigInteger, nullable=False),
+    Column("heard_at", BigInteger, nullable=False),
+    Column("next_by", BigInteger, nullable=False),
+    Column("eliciting", BigInteger, nullable=False),  # grows when a statement asks for a receipt
+)
+
+gap = Table(
+    "gap",
+    metadata,
+    Column("audience", String, primary_key=True),
+    Column("publisher", String, primary_key=True),
+    Column("epoch", BigInteger, primary_key=True),
+    Column("first_seq", BigInteger, primary_key=True),
+    Column("last_seq", BigInteger, nullable=False),
+    Column("low_hash", LargeBinary),
+    Column("high_prev", LargeBinary, nullable=False),
+)
+
+statement = Table(
+    "statement",
+    metadata,
+    Column("audience", String, primary_key=True),
+    Column("publisher", String, primary_key=True),
+    Column("epoch", BigInteger, primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("hash", LargeBinary, nullable=False),
+    Column("code", String, nullable=False),  # "" opened; else why its content is not held
+    Column("flags", String, nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+    Column("record", LargeBinary, nullable=False),
+)
+
+sender_key = Table(
+    "sender_key",
+    metadata,
+    Column("audience", String, primary_key=True),
+    Column("publisher", String, primary_key=True),
+    Column("epoch", BigInteger, primary_key=True),
+    Column("key_id", LargeBinary, primary_key=True),
+    Column("key", LargeBinary),  # null: my slot opened to something else, so the list is not for me
+)
+
+message = Table(
+    "message",
+    metadata,
+    Column("position", Integer, primary_key=True, autoincrement=True),
+    Column("publisher", String, nullable=False),
+    Column("message_id", LargeBinary, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Column("audience", String, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("listed", Integer, nullable=False),
+    Column("flags", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("area", String, nullable=False),
+    Column("level", String, nullable=False),
+    Column("origin", String, nullable=False),
+    Column("hs", String, nullable=False),  # the goods' HS codes between spaces: " 0801 1207 "
+    Column("issued_at", BigInteger, nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),  # the message as it stood in the batch
+    UniqueConstraint("publisher", "message_id"),
+    sqlite_autoincrement=True,  # a follower's cursor: a position is never given twice
+)
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("position", Integer, primary_key=True, autoincrement=True),
+    Column("audience", String, nullable=False),
+    Column("publisher", String, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("proven", Integer, nullable=False),  # 0: author unknown; of those only the last 100 are kept
+    Column("code", String, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("kept_at", BigInteger, nullable=False),
+    Column("record", LargeBinary, nullable=False),
+    Index("quarantine_stream", "audience", "publisher", "proven"),
+    UniqueConstraint("audience", "publisher", "offset", "code", "detail"),
+)
+
+refusal_count = Table(
+    "refusal_count",
+    metadata,
+    Column("audience", String, primary_key=True),
+    Column("publisher", String, primary_key=True),
+    Column("code", String, primary_key=True),
+    Column("count", BigInteger, nullable=False),
+)
+
+evidence = Table(
+    "evidence",
+    metadata,
+    Column("kind", String, primary_key=True),  # EQUIVOCATION, TRUNCATED
+    Column("audience", String, primary_key=True),
+    Column("publisher", String, primary_key=True),
+    Column("epoch", BigInteger, primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("hash", LargeBinary, primary_key=True),
+    Column("known_hash", LargeBinary, nullable=False),
+    Column("kept_at", BigInteger, nullable=False),
+    Column("record", LargeBinary, nullable=False),
+)
+
+claim = Table(
+    "claim",
+    metadata,
+    # what a heartbeat (witness = publisher) or another reader's receipt says of a stream's head
+    Column("audience", String, primary_key=True),
+    Column("publisher", String, primary_key=True),
+    Column("witness", String, primary_key=True),
+    Column("epoch", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    Column("excepted", LargeBinary, nullable=False),  # JSON list of {first_seq, last_seq, code}
+    Column("claimed_at", BigInteger, nullable=False),
+)
+
+decision = Table(
+    "decision",
+    metadata,
+    Column("publisher", String, primary_key=True),
+    Column("message_id", LargeBinary, primary_key=True),
+    Column("reader", String, primary_key=True),
+    Column("state", String, primary_key=True),
+    Column("code", String, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+
+receipt_sent = Table(
+    "receipt_sent",
+    metadata,
+    Column("audience", String, primary_key=True),
+    Column("eliciting", BigInteger, nullable=False),  # the sum over its chains last answered
+    Column("at", BigInteger, nullable=False),
+)
