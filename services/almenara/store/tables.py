@@ -124,6 +124,7 @@ statement = Table(
     Column("flags", String, nullable=False),
     Column("received_at", BigInteger, nullable=False),
     Column("record", LargeBinary, nullable=False),
+    Index("statement_hash", "audience", "publisher", "hash"),
 )
 
 sender_key = Table(

@@ -1,0 +1,267 @@
+"""What has this member heard: chains, gaps, statements, sender keys and messages?
+
+Every function works inside the caller's transaction: the subscriber commits a statement, its
+chain, its messages and its offset together, so each message stands in the inbox exactly once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+from sqlalchemy import Connection, delete, select, tuple_
+from sqlalchemy.dialects.sqlite import insert
+
+from almenara.model.ids import AudienceId, MemberId, Stream
+from almenara.store.outbox import LOOKUP_CHUNK
+from almenara.store.tables import chain, gap, message, sender_key, statement
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+class ChainRow(msgspec.Struct, frozen=True, kw_only=True):
+    """How far one stream was accepted and heard; seq -1 before its first statement."""
+
+    audience: AudienceId
+    publisher: MemberId
+    epoch: int = 0
+    seq: int = -1
+    hash: bytes = b""
+    anchor_epoch: int = 0
+    anchor_seq: int = -1
+    directory_version: int = 0
+    next_offset: int = 0
+    accepted_at: int = 0
+    heard_at: int = 0
+    next_by: int = 0
+    eliciting: int = 0
+
+    @property
+    def stream(self) -> Stream:
+        """Return which stream this is about."""
+        return Stream(self.audience, self.publisher)
+
+
+class GapRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Statements `first_seq` to `last_seq` of an epoch that were passed over and may still come."""
+
+    epoch: int
+    first_seq: int
+    last_seq: int
+    low_hash: bytes | None
+    high_prev: bytes
+
+
+class StatementRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One accepted statement; `code` "" when it was opened, else why its content is not held."""
+
+    audience: AudienceId
+    publisher: MemberId
+    epoch: int
+    seq: int
+    hash: bytes
+    code: str
+    flags: str
+    received_at: int
+    record: bytes
+
+
+class SenderKeyRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A stream's sender key; `key` None when the list it serves does not name this member."""
+
+    audience: AudienceId
+    publisher: MemberId
+    epoch: int
+    key_id: bytes
+    key: bytes | None
+
+
+class MessageRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One delivered message with the columns that filters use; `body` as it stood in the batch."""
+
+    publisher: MemberId
+    message_id: bytes
+    content: bytes
+    audience: AudienceId
+    epoch: int
+    seq: int
+    listed: int
+    flags: str
+    kind: str
+    area: str
+    level: str
+    origin: str
+    hs: str
+    issued_at: int
+    received_at: int
+    body: bytes
+
+
+_UPSERT_CHAIN = insert(chain)
+_UPSERT_CHAIN = _UPSERT_CHAIN.on_conflict_do_update(
+    index_elements=["audience", "publisher"],
+    set_={c.name: _UPSERT_CHAIN.excluded[c.name] for c in chain.columns if not c.primary_key},
+)
+_INSERT_STATEMENT = statement.insert()
+_INSERT_MESSAGE = message.insert()
+_INSERT_KEY = insert(sender_key).on_conflict_do_nothing()
+
+
+def chains(connection: Connection) -> dict[Stream, ChainRow]:
+    """Return the state of every stream heard so far."""
+    rows = (ChainRow(**row._asdict()) for row in connection.execute(select(chain)))
+    return {row.stream: row for row in rows}
+
+
+def save_chains(connection: Connection, rows: Sequence[ChainRow]) -> None:
+    """Write the state of these streams."""
+    if rows:
+        connection.execute(_UPSERT_CHAIN, [msgspec.structs.asdict(row) for row in rows])
+
+
+def gaps(connection: Connection) -> dict[Stream, tuple[GapRow, ...]]:
+    """Return the open gaps of every stream, in order."""
+    found: dict[Stream, tuple[GapRow, ...]] = {}
+    for row in connection.execute(select(gap).order_by(gap.c.epoch, gap.c.first_seq)):
+        fields = row._asdict()
+        stream = Stream(AudienceId(fields.pop("audience")), MemberId(fields.pop("publisher")))
+        found[stream] = (*found.get(stream, ()), GapRow(**fields))
+    return found
+
+
+def save_gaps(connection: Connection, stream: Stream, rows: Sequence[GapRow]) -> None:
+    """Replace the open gaps of one stream."""
+    connection.execute(
+        delete(gap).where(gap.c.audience == stream.audience, gap.c.publisher == stream.publisher)
+    )
+    if rows:
+        connection.execute(
+            gap.insert(),
+            [
+                msgspec.structs.asdict(row) | {"audience": stream.audience, "publisher": stream.publisher}
+                for row in rows
+            ],
+        )
+
+
+def hash_at(connection: Connection, stream: Stream, epoch: int, seq: int) -> bytes | None:
+    """Return the hash of the statement accepted at that place."""
+    found: bytes | None = connection.execute(
+        select(statement.c.hash).where(
+            statement.c.audience == stream.audience,
+            statement.c.publisher == stream.publisher,
+            statement.c.epoch == epoch,
+            statement.c.seq == seq,
+        )
+    ).scalar()
+    return found
+
+
+def place_of(connection: Connection, stream: Stream, statement_hash: bytes) -> tuple[int, int] | None:
+    """Return (epoch, seq) of the accepted statement with that hash."""
+    row = connection.execute(
+        select(statement.c.epoch, statement.c.seq).where(
+            statement.c.audience == stream.audience,
+            statement.c.publisher == stream.publisher,
+            statement.c.hash == statement_hash,
+        )
+    ).one_or_none()
+    return None if row is None else (row.epoch, row.seq)
+
+
+def record_at(connection: Connection, stream: Stream, epoch: int, seq: int) -> bytes | None:
+    """Return the signed bytes of the statement accepted at that place."""
+    found: bytes | None = connection.execute(
+        select(statement.c.record).where(
+            statement.c.audience == stream.audience,
+            statement.c.publisher == stream.publisher,
+            statement.c.epoch == epoch,
+            statement.c.seq == seq,
+        )
+    ).scalar()
+    return found
+
+
+def statements_after(
+    connection: Connection, stream: Stream, epoch: int, seq: int
+) -> list[tuple[int, int, bytes, bytes]]:
+    """Return (epoch, seq, hash, record) of what was accepted beyond that place."""
+    rows = connection.execute(
+        select(statement.c.epoch, statement.c.seq, statement.c.hash, statement.c.record).where(
+            statement.c.audience == stream.audience,
+            statement.c.publisher == stream.publisher,
+            tuple_(statement.c.epoch, statement.c.seq) > tuple_(epoch, seq),
+        )
+    )
+    return [(r.epoch, r.seq, r.hash, r.record) for r in rows]
+
+
+def unopened(connection: Connection, stream: Stream, epoch: int, *, limit: int) -> list[tuple[int, str]]:
+    """Return (seq, code) of an epoch's latest statements whose content is not held, in order.
+
+    Statements of a list that does not name this member are complete for it, so they are left out.
+    """
+    rows = connection.execute(
+        select(statement.c.seq, statement.c.code)
+        .where(
+            statement.c.audience == stream.audience,
+            statement.c.publisher == stream.publisher,
+            statement.c.epoch == epoch,
+            statement.c.code.not_in(["", "NOT_FOR_ME"]),
+        )
+        .order_by(statement.c.seq.desc())
+        .limit(limit)
+    )
+    return sorted((r.seq, r.code) for r in rows)
+
+
+def insert_statements(connection: Connection, rows: Sequence[StatementRow]) -> None:
+    """Keep accepted statements with their signed bytes."""
+    if rows:
+        connection.execute(_INSERT_STATEMENT, [msgspec.structs.asdict(row) for row in rows])
+
+
+def sender_keys(connection: Connection, stream: Stream, key_id: bytes) -> SenderKeyRow | None:
+    """Return what is known about one sender key of a stream."""
+    row = connection.execute(
+        select(sender_key).where(
+            sender_key.c.audience == stream.audience,
+            sender_key.c.publisher == stream.publisher,
+            sender_key.c.key_id == key_id,
+        )
+    ).first()
+    return None if row is None else SenderKeyRow(**row._asdict())
+
+
+def insert_sender_keys(connection: Connection, rows: Sequence[SenderKeyRow]) -> None:
+    """Keep sender keys; one that is known already stays as it is."""
+    if rows:
+        connection.execute(_INSERT_KEY, [msgspec.structs.asdict(row) for row in rows])
+
+
+def contents(
+    connection: Connection, identities: Sequence[tuple[MemberId, bytes]]
+) -> dict[tuple[MemberId, bytes], bytes]:
+    """Return the content hashes of those messages that are held already."""
+    found: dict[tuple[MemberId, bytes], bytes] = {}
+    by_publisher: dict[MemberId, list[bytes]] = {}
+    for publisher, message_id in identities:
+        by_publisher.setdefault(publisher, []).append(message_id)
+    for publisher, ids in by_publisher.items():
+        for start in range(0, len(ids), LOOKUP_CHUNK):
+            rows = connection.execute(
+                select(message.c.message_id, message.c.content).where(
+                    message.c.publisher == publisher,
+                    message.c.message_id.in_(ids[start : start + LOOKUP_CHUNK]),
+                )
+            )
+            found.update({(publisher, r.message_id): r.content for r in rows})
+    return found
+
+
+def insert_messages(connection: Connection, rows: Iterable[MessageRow]) -> None:
+    """Deliver messages to the inbox."""
+    values = [msgspec.structs.asdict(row) for row in rows]
+    if values:
+        connection.execute(_INSERT_MESSAGE, values)

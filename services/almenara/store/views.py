@@ -1,0 +1,115 @@
+"""What does a person see of the inbox: messages by filter, in order of arrival?"""
+
+from __future__ import annotations
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, literal, or_, select
+
+from almenara.model.ids import AudienceId, MemberId
+from almenara.store.inbox import MessageRow
+from almenara.store.tables import message
+
+LEVELS = ("LOW", "MEDIUM", "HIGH", "CRITICAL")
+"""Risk levels, lowest first: a filter by level means that level or higher."""
+
+
+class InboxFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which messages are wanted; an empty field wants all."""
+
+    areas: tuple[str, ...] = ()
+    min_level: str = ""
+    hs_prefixes: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    senders: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    audiences: tuple[str, ...] = ()
+
+
+class InboxEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One delivered message and its place in the inbox."""
+
+    position: int
+    row: MessageRow
+
+
+def _where(wanted: InboxFilter) -> ColumnElement[bool]:
+    c = message.c
+    parts: list[ColumnElement[bool]] = [literal(value=True)]
+    for column, values in (
+        (c.area, wanted.areas),
+        (c.origin, wanted.origins),
+        (c.publisher, wanted.senders),
+        (c.kind, wanted.kinds),
+        (c.audience, wanted.audiences),
+    ):
+        if values:
+            parts.append(column.in_(values))
+    if wanted.min_level:
+        parts.append(c.level.in_(LEVELS[LEVELS.index(wanted.min_level) :]))
+    if wanted.hs_prefixes:
+        parts.append(or_(*(c.hs.contains(f" {prefix}", autoescape=True) for prefix in wanted.hs_prefixes)))
+    return and_(*parts)
+
+
+def _entry(row: Row[tuple[object, ...]]) -> InboxEntry:
+    fields = row._asdict()
+    return InboxEntry(position=fields.pop("position"), row=MessageRow(**fields))
+
+
+def entries_after(
+    connection: Connection, wanted: InboxFilter, *, position: int, limit: int
+) -> list[InboxEntry]:
+    """Return the next entries after `position`, oldest first: what a follower reads."""
+    rows = connection.execute(
+        select(message)
+        .where(message.c.position > position, _where(wanted))
+        .order_by(message.c.position)
+        .limit(limit)
+    )
+    return [_entry(row) for row in rows]
+
+
+def newest_entries(connection: Connection, wanted: InboxFilter, *, limit: int) -> list[InboxEntry]:
+    """Return the newest entries, newest first: what a list shows."""
+    rows = connection.execute(
+        select(message).where(_where(wanted)).order_by(message.c.position.desc()).limit(limit)
+    )
+    return [_entry(row) for row in rows]
+
+
+def entries_of(connection: Connection, message_id: bytes) -> list[InboxEntry]:
+    """Return the messages with that id; two members may have used the same one."""
+    rows = connection.execute(select(message).where(message.c.message_id == message_id))
+    return [_entry(row) for row in rows]
+
+
+def last_position(connection: Connection) -> int:
+    """Return the position of the newest message, 0 when there is none."""
+    return connection.execute(select(func.max(message.c.position))).scalar() or 0
+
+
+def message_count(connection: Connection) -> int:
+    """Return how many messages the inbox holds."""
+    return connection.execute(select(func.count()).select_from(message)).scalar_one()
+
+
+def ids_with_prefix(connection: Connection, prefix: bytes) -> list[tuple[MemberId, bytes]]:
+    """Return (publisher, message id) of messages whose id starts with these bytes."""
+    if not prefix:
+        return []
+    rows = connection.execute(
+        select(message.c.publisher, message.c.message_id)
+        .where(func.substr(message.c.message_id, 1, len(prefix)) == prefix)
+        .limit(50)
+    )
+    return [(MemberId(r.publisher), r.message_id) for r in rows]
+
+
+def counts_by_stream(connection: Connection) -> dict[tuple[AudienceId, MemberId], int]:
+    """Return how many messages each stream has brought."""
+    rows = connection.execute(
+        select(message.c.audience, message.c.publisher, func.count().label("n")).group_by(
+            message.c.audience, message.c.publisher
+        )
+    )
+    return {(AudienceId(r.audience), MemberId(r.publisher)): r.n for r in rows}
