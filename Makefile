@@ -1,0 +1,65 @@
+# Targets to know: `make demo` and `make test` set everything up on a fresh machine.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+export BENCH_S ?= 10
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo test check chaos bench conformance requirements system-deps clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(READY) ## Run six administrations over a real Kafka on this machine
+	@$(BIN)/almenara demo
+
+test: $(READY) ## Run every test
+	@$(BIN)/pytest
+
+check: $(READY) ## Lint, format, types, layers, schemas
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+chaos: $(READY) ## Kill processes under load and count what is held
+	@$(BIN)/pytest tests/chaos --kills 20 --seed 1
+
+bench: $(READY) ## Measure every path for BENCH_S seconds (default 10)
+	@$(BIN)/python tests/benchmarks/run.py
+
+conformance: $(READY) ## Rebuild the golden records; fails if one byte changes
+	$(BIN)/python tests/conformance/build.py
+	git diff --exit-code tests/conformance
+
+requirements: $(READY) ## Pin requirements/*.in again, with hashes
+	for list in runtime dev; do $(BIN)/pip-compile --quiet --upgrade --no-header --generate-hashes \
+	  --strip-extras --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+	  --output-file requirements/$$list.txt requirements/$$list.in; done
+
+# What marked tests need from the system, and only what is missing.
+system-deps: ## Install the system programs that some tests use
+	@command -v openssl >/dev/null || \
+	  { as_root=; [ "$$(id -u)" = 0 ] || as_root=sudo; \
+	    $$as_root apt-get update -qq && $$as_root apt-get install -y -qq openssl; }
+
+clean: ## Remove everything made here: environment, builds, caches
+	@rm -rf .venv build dist .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@find services tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# pip refuses `-e .` beside --require-hashes, hence two installs (the build backend is in the first).
+$(READY): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "almenara: $$($(PYTHON) --version) is too old; install Python 3.11 or later, or run make PYTHON=python3.12" >&2; exit 2; }
+	@echo "[1/3] virtual environment: .venv"
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
+	@echo "[2/3] libraries and tools, each checked by hash (a minute or two the first time)"
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
+	@echo "[3/3] almenara itself, editable"
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@

@@ -1,0 +1,64 @@
+"""What every test may use: the shared data, and marks for tools that not every machine has."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def _on_path(program: str) -> Callable[[], bool]:
+    return lambda: shutil.which(program) is not None
+
+
+def _postgres() -> bool:
+    # Debian keeps the server's programs off the PATH, one folder for each version.
+    return shutil.which("initdb") is not None or any(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+
+
+TOOLS: dict[str, Callable[[], bool]] = {
+    "chromium": _on_path("chromium"),
+    "openssl": _on_path("openssl"),
+    "postgres": _postgres,
+    "root": lambda: os.geteuid() == 0,
+    "softhsm": _on_path("softhsm2-util"),
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("almenara")
+    group.addoption("--kills", type=int, default=4, help="chaos: how many processes to kill (default 4)")
+    group.addoption("--seed", type=int, default=1, help="chaos: seed of the order of kills (default 1)")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose tool is not here; in CI, where all must be installed, fail it instead."""
+    for mark, present in TOOLS.items():
+        if item.get_closest_marker(mark) is None or present():
+            continue
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{mark}: not on this machine; `make system-deps` must install it", pytrace=False)
+        pytest.skip(f"{mark}: not on this machine; run `make system-deps`")
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """Return the root of the checkout."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Return the folder of public data that stands beside the checkout; skip where there is none."""
+    folder = REPOSITORY.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("no public data beside this checkout")
+    return folder
