@@ -1,0 +1,227 @@
+"""Who are the members, what are their keys, and who shares what with whom: one verified directory.
+
+Pure values. A `Directory` comes out of `targets.build_directory`, after TUF has proven the files
+and each member's own signature its keys; `continuity.merge` then keeps back what a quorum of
+coordinators changed without the member. To hold one is to have checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from almenara.errors import Code, DirectoryRefused, RecordRefused, StatementRefused, Unavailable
+from almenara.model.ids import AudienceId, MemberId, Stream
+from almenara.trust.enrolment import SealingKeyEntry, SignedEnrolment, SigningKeyEntry
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.hpke import MLKEM768X25519PublicKey
+
+GRACE = timedelta(hours=72)
+"""How long an expired directory still serves, flagged: a weekend and a day to bring the coordinator
+back (DESIGN 4)."""
+
+
+class Status(StrEnum):
+    """Say how a member stands in the federation; only ACTIVE ones publish and are sealed to."""
+
+    ACTIVE = "ACTIVE"
+    SUSPENDED = "SUSPENDED"
+    LEFT = "LEFT"
+
+
+class AudienceKind(StrEnum):
+    """Say what an audience is: all active members, some of a sub-region, an operation, or two."""
+
+    REGION = "REGION"
+    SUB_REGION = "SUB_REGION"
+    OPERATION = "OPERATION"
+    PAIR = "PAIR"
+
+
+class Standing(StrEnum):
+    """Say how far the directory can still be relied on."""
+
+    FRESH = "FRESH"
+    GRACE = "GRACE"
+    EXPIRED = "EXPIRED"
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """A customs administration or registered body: what it enrolled itself, and how it stands.
+
+    `status` and `generation` (of its TLS certificate) are the coordinator's word, the rest the
+    member's own, signed in `enrolment`.
+    """
+
+    id: MemberId
+    name: str
+    status: Status
+    generation: int
+    signing_keys: tuple[SigningKeyEntry, ...]
+    sealing_key: SealingKeyEntry | None
+    enrolment: SignedEnrolment
+
+
+class Audience(msgspec.Struct, frozen=True, kw_only=True):
+    """A named set of members that share something: the boundary of access and retention.
+
+    `members` are the active members the directory knows; those suspended, gone or kept back by
+    continuity are not among them.
+    """
+
+    id: AudienceId
+    kind: AudienceKind
+    title: str
+    members: frozenset[MemberId]
+    retention_days: int
+    opens_at: datetime | None = None
+    closes_at: datetime | None = None
+
+    def is_open(self, now: datetime) -> bool:
+        """Tell whether new alerts and profiles may be published; all else goes on after the close."""
+        return (self.opens_at is None or self.opens_at <= now) and (
+            self.closes_at is None or now < self.closes_at
+        )
+
+
+class Expiries(msgspec.Struct, frozen=True, kw_only=True):
+    """When each of the four signed roles of the directory expires."""
+
+    root: datetime
+    targets: datetime
+    snapshot: datetime
+    timestamp: datetime
+
+    @property
+    def first(self) -> datetime:
+        """Return when the first of them expires."""
+        return min(self.root, self.targets, self.snapshot, self.timestamp)
+
+
+class Directory(msgspec.Struct, frozen=True, kw_only=True):
+    """The members, audiences and schemas in force; `version` is that of the TUF targets role.
+
+    Raises DirectoryRefused if two members claim one key, or an audience names a member not there.
+    """
+
+    federation: str
+    version: int
+    members: Mapping[MemberId, Member]
+    audiences: Mapping[AudienceId, Audience]
+    schemas: frozenset[str]
+    expires: Expiries
+    bootstrap: str = ""
+    _signers: Mapping[bytes, tuple[Member, SigningKeyEntry]] = msgspec.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        signers: dict[bytes, tuple[Member, SigningKeyEntry]] = {}
+        sealing: set[bytes] = set()
+        for member in self.members.values():
+            for entry in member.signing_keys:
+                if entry.key_id in signers:
+                    raise _contradiction(f"{member.id} lists a signing key that is listed already")
+                signers[entry.key_id] = (member, entry)
+            if member.sealing_key is not None:
+                if member.sealing_key.key_id in sealing:
+                    raise _contradiction(f"{member.id} lists a sealing key that is another member's")
+                sealing.add(member.sealing_key.key_id)
+        for audience in self.audiences.values():
+            unknown = audience.members - self.members.keys()
+            if unknown:
+                raise _contradiction(f"{audience.id} names {min(unknown)}, which has no file")
+        # A new mapping each time: a copy made by `replace` brings the one of its original along.
+        msgspec.structs.force_setattr(self, "_signers", signers)
+
+    def member(self, member: MemberId) -> Member:
+        """Return the member; raise StatementRefused UNKNOWN_MEMBER if there is none of that id."""
+        found = self.members.get(member)
+        if found is None:
+            raise StatementRefused(
+                Code.UNKNOWN_MEMBER,
+                f"member {member}: not in directory {self.version}; refresh or correct the id",
+            )
+        return found
+
+    def audience(self, audience: AudienceId) -> Audience:
+        """Return the audience; raise StatementRefused UNKNOWN_AUDIENCE if there is none of that id."""
+        found = self.audiences.get(audience)
+        if found is None:
+            raise StatementRefused(
+                Code.UNKNOWN_AUDIENCE,
+                f"audience {audience}: not in directory {self.version}; refresh or correct the id",
+            )
+        return found
+
+    def signer(self, key_id: bytes) -> tuple[Member, SigningKeyEntry]:
+        """Return whose key this is and its entry; raise RecordRefused UNKNOWN_KEY if nobody's."""
+        found = self._signers.get(key_id)
+        if found is None:
+            raise RecordRefused(
+                Code.UNKNOWN_KEY,
+                f"signing key {key_id.hex()}: no member's in directory {self.version}; "
+                "refresh, or ask its owner",
+            )
+        return found
+
+    def audiences_of(self, member: MemberId) -> tuple[Audience, ...]:
+        """Return the audiences that include the member, sorted by id."""
+        return tuple(
+            self.audiences[key] for key in sorted(self.audiences) if member in self.audiences[key].members
+        )
+
+    def streams_read_by(self, member: MemberId) -> tuple[Stream, ...]:
+        """Return the streams that others write to the member's audiences, sorted."""
+        return tuple(
+            Stream(audience.id, publisher)
+            for audience in self.audiences_of(member)
+            for publisher in sorted(audience.members)
+            if publisher != member
+        )
+
+    def sealing_slots(self, audience: AudienceId) -> dict[bytes, tuple[MemberId, MLKEM768X25519PublicKey]]:
+        """Return the sealing keys of the audience's keyed members, the publisher's too, by key id.
+
+        Raises StatementRefused UNKNOWN_AUDIENCE.
+        """
+        slots: dict[bytes, tuple[MemberId, MLKEM768X25519PublicKey]] = {}
+        for member in sorted(self.audience(audience).members):
+            key = self.members[member].sealing_key
+            if key is not None:
+                slots[key.key_id] = (member, key.public)
+        return slots
+
+    def keyless(self, audience: AudienceId) -> frozenset[MemberId]:
+        """Return the audience's members that nothing can be sealed to; raise UNKNOWN_AUDIENCE."""
+        return frozenset(m for m in self.audience(audience).members if self.members[m].sealing_key is None)
+
+    def standing(self, now: datetime) -> Standing:
+        """Return FRESH until the first role expires, GRACE for 72 hours more, then EXPIRED."""
+        if now < self.expires.first:
+            return Standing.FRESH
+        if now < self.expires.first + GRACE:
+            return Standing.GRACE
+        return Standing.EXPIRED
+
+    def require_publishable(self, now: datetime) -> None:
+        """Return if statements may still be sealed by this directory.
+
+        Raises Unavailable DIRECTORY_EXPIRED once the grace is over: keys may have been withdrawn
+        since, and what is sealed cannot be called back.
+        """
+        if self.standing(now) is Standing.EXPIRED:
+            raise Unavailable(
+                Code.DIRECTORY_EXPIRED,
+                f"directory {self.version}: expired {self.expires.first.isoformat()} and its 72 hours of "
+                "grace are over; reach the coordinator, publishing goes on after the next refresh",
+            )
+
+
+def _contradiction(fault: str) -> DirectoryRefused:
+    return DirectoryRefused(
+        Code.DIRECTORY_INVALID, f"directory: {fault}; the coordinator must publish it without"
+    )

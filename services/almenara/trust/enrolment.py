@@ -1,0 +1,270 @@
+"""What does a member say of itself, so that nobody else can say it: its name and its keys.
+
+An enrolment is JSON: `{"payload": base64, "signatures": [{"key_id", "signature"}]}`. The payload
+is canonical JSON, signed over PAE("application/vnd.almenara.enrolment.v1+json", payload) by every
+signing key in force that it lists, and by the member's previous signing key when it replaces an
+enrolment (`continuity` judges that one). The coordinator can withhold an enrolment, not forge it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.hpke import MLKEM768X25519PublicKey
+
+from almenara.errors import Code, DirectoryRefused, Refused
+from almenara.model.ids import MemberId, federation_name, member_id
+from almenara.trust.keys import sealing_public, signing_public
+from almenara.wire.records import pae
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from almenara.trust.keys import SealingKey, SigningKey
+
+ENROLMENT_TYPE = "application/vnd.almenara.enrolment.v1+json"
+
+ENROLMENT_MAX = 64 * 1024
+"""Bytes of an enrolment: one with four signing keys and a TLS request is below 6 KiB."""
+
+NAME_MAX = 200
+"""Characters of a member's name: the longest official ones of the region are below 100."""
+
+
+class SigningKeyEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One Ed25519 key of a member and when it speaks for it; no end means it still does."""
+
+    key_id: bytes
+    spki: bytes
+    public: Ed25519PublicKey
+    valid_from: datetime
+    valid_until: datetime | None
+
+    def speaks_at(self, moment: datetime) -> bool:
+        """Tell whether the key speaks for its member at that time."""
+        return self.valid_from <= moment and (self.valid_until is None or moment < self.valid_until)
+
+
+class SealingKeyEntry(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """The hybrid key to which sender keys are wrapped for a member."""
+
+    key_id: bytes
+    public: MLKEM768X25519PublicKey
+    mlkem_spki: bytes
+    x25519_spki: bytes
+
+    # The key id is the digest of both halves, and `cryptography` compares hybrid keys by identity.
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SealingKeyEntry) and self.key_id == other.key_id
+
+    def __hash__(self) -> int:
+        return hash(self.key_id)
+
+
+_Hex32 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+
+
+class EnrolmentSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One signature of an enrolment; `key_id` in hex."""
+
+    key_id: _Hex32
+    signature: bytes
+
+
+class SignedEnrolment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An enrolment as it travels and is kept: not verified by itself."""
+
+    payload: bytes
+    signatures: tuple[EnrolmentSignature, ...]
+
+    @property
+    def digest(self) -> bytes:
+        """Return the SHA-256 of what is signed: the identity of the enrolment."""
+        return hashlib.sha256(self.payload).digest()
+
+
+class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
+    """A verified enrolment: each signing key in force has signed it."""
+
+    federation: str
+    member: MemberId
+    name: str
+    signing_keys: tuple[SigningKeyEntry, ...]
+    sealing_key: SealingKeyEntry | None
+    tls_request: str
+    made_at: datetime
+    signed: SignedEnrolment
+
+    def signing_keys_in_force(self) -> tuple[SigningKeyEntry, ...]:
+        """Return the keys without an end: those that sign, and may vouch for what follows."""
+        return tuple(entry for entry in self.signing_keys if entry.valid_until is None)
+
+
+class _SigningKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    spki: bytes
+    valid_from: datetime
+    valid_until: datetime | None = None
+
+
+class _SealingKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    mlkem_spki: bytes
+    x25519_spki: bytes
+
+
+class _Payload(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    federation: str
+    member: str
+    name: str
+    signing_keys: tuple[_SigningKey, ...]
+    sealing_key: _SealingKey | None = None
+    tls_request: str = ""
+    made_at: datetime
+    previous: str = ""
+
+
+_ENCODER = msgspec.json.Encoder(order="sorted")
+_PAYLOAD = msgspec.json.Decoder(_Payload)
+_SIGNED = msgspec.json.Decoder(SignedEnrolment)
+
+
+def make_enrolment(
+    *,
+    federation: str,
+    member: MemberId,
+    name: str,
+    signing_key: SigningKey,
+    sealing_key: SealingKey | None,
+    tls_request: bytes,
+    now: datetime,
+    previous: SigningKey | None = None,
+    retired: Sequence[SigningKeyEntry] = (),
+) -> bytes:
+    """Return the enrolment file of a member, signed, for the coordinator.
+
+    `previous` is the signing key that vouched until now, and signs too; `retired` are keys that
+    still prove what they signed before their end. Raises DirectoryRefused if the result would be
+    refused by a reader.
+    """
+    payload = _ENCODER.encode(
+        _Payload(
+            federation=federation,
+            member=member,
+            name=name,
+            signing_keys=(
+                *(
+                    _SigningKey(spki=key.spki, valid_from=key.valid_from, valid_until=key.valid_until)
+                    for key in retired
+                ),
+                _SigningKey(spki=signing_key.spki, valid_from=now),
+            ),
+            sealing_key=None
+            if sealing_key is None
+            else _SealingKey(mlkem_spki=sealing_key.mlkem_spki, x25519_spki=sealing_key.x25519_spki),
+            tls_request=tls_request.decode("ascii"),
+            made_at=now,
+            previous="" if previous is None else previous.key_id.hex(),
+        )
+    )
+    signers = (signing_key,) if previous is None else (signing_key, previous)
+    signed = SignedEnrolment(
+        payload=payload,
+        signatures=tuple(
+            EnrolmentSignature(key_id=key.key_id.hex(), signature=key.sign(pae(ENROLMENT_TYPE, payload)))
+            for key in signers
+        ),
+    )
+    verify_enrolment(signed)
+    return msgspec.json.format(_ENCODER.encode(signed)) + b"\n"
+
+
+def read_enrolment(data: bytes) -> Enrolment:
+    """Return the verified enrolment of a file; raise DirectoryRefused DIRECTORY_INVALID if it is none."""
+    if len(data) > ENROLMENT_MAX:
+        raise _refused("enrolment", f"{len(data)} bytes, the cap is {ENROLMENT_MAX}")
+    try:
+        return verify_enrolment(_SIGNED.decode(data))
+    except msgspec.DecodeError as exc:
+        raise _refused("enrolment", f"not of its shape ({exc})") from exc
+
+
+def verify_enrolment(signed: SignedEnrolment) -> Enrolment:
+    """Return what the enrolment says, once every signing key in force has been seen to say it.
+
+    Raises DirectoryRefused DIRECTORY_INVALID for a payload that is not canonical or not of its
+    shape, no key in force, or a signature that is missing or wrong.
+    """
+    payload = _decode_payload(signed.payload)
+    enrolment = Enrolment(
+        federation=payload.federation,
+        member=MemberId(payload.member),
+        name=payload.name,
+        signing_keys=tuple(_signing_entry(key) for key in payload.signing_keys),
+        sealing_key=None if payload.sealing_key is None else _sealing_entry(payload.sealing_key),
+        tls_request=payload.tls_request,
+        made_at=payload.made_at,
+        signed=signed,
+    )
+    in_force = enrolment.signing_keys_in_force()
+    if not in_force:
+        raise _refused(payload.member, "no signing key in force")
+    for entry in in_force:
+        verify_signature(signed, entry)
+    return enrolment
+
+
+def verify_signature(signed: SignedEnrolment, entry: SigningKeyEntry) -> None:
+    """Return if the key has signed the enrolment; raise DirectoryRefused if not, or wrongly."""
+    stated = entry.key_id.hex()
+    for signature in signed.signatures:
+        if signature.key_id == stated:
+            try:
+                entry.public.verify(signature.signature, pae(ENROLMENT_TYPE, signed.payload))
+            except InvalidSignature as exc:
+                raise _refused(f"signing key {stated}", "its signature is wrong") from exc
+            return
+    raise _refused(f"signing key {stated}", "has not signed")
+
+
+def _decode_payload(data: bytes) -> _Payload:
+    try:
+        payload = _PAYLOAD.decode(data)
+        federation_name(payload.federation)
+        member_id(payload.member)
+    except (msgspec.DecodeError, Refused) as exc:
+        raise _refused("enrolment payload", f"not of its shape ({exc})") from exc
+    # One form only: a JSON object can state a field twice, and readers could differ in which counts.
+    if _ENCODER.encode(payload) != data:
+        raise _refused(payload.member, "its payload is not in canonical form")
+    if not (payload.name.isprintable() and 0 < len(payload.name) <= NAME_MAX):
+        raise _refused(payload.member, f"its name is not 1 to {NAME_MAX} printable characters")
+    return payload
+
+
+def _signing_entry(key: _SigningKey) -> SigningKeyEntry:
+    return SigningKeyEntry(
+        key_id=hashlib.sha256(key.spki).digest(),
+        spki=key.spki,
+        public=signing_public(key.spki),
+        valid_from=key.valid_from,
+        valid_until=key.valid_until,
+    )
+
+
+def _sealing_entry(key: _SealingKey) -> SealingKeyEntry:
+    return SealingKeyEntry(
+        key_id=hashlib.sha256(key.mlkem_spki + key.x25519_spki).digest(),
+        public=sealing_public(key.mlkem_spki, key.x25519_spki),
+        mlkem_spki=key.mlkem_spki,
+        x25519_spki=key.x25519_spki,
+    )
+
+
+def _refused(subject: str, fault: str) -> DirectoryRefused:
+    return DirectoryRefused(
+        Code.DIRECTORY_INVALID, f"enrolment of {subject}: {fault}; the member must enrol again"
+    )

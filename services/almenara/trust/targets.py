@@ -1,0 +1,192 @@
+"""What do the directory's target files say, and which `Directory` do they make together?
+
+One small JSON file per member and per audience and one for the federation: a single file would
+pass Kafka's record limit at 186 members (DESIGN 4). TUF proves that the coordinators published
+them; here each member's own signature is proven too.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, TypeVar
+
+import msgspec
+
+from almenara.errors import Code, DirectoryRefused, Refused
+from almenara.model.ids import REGION, AudienceId, MemberId, audience_id, federation_name, member_id
+from almenara.trust.directory import Audience, AudienceKind, Directory, Expiries, Member, Status
+from almenara.trust.enrolment import SignedEnrolment, verify_enrolment
+
+FEDERATION_TARGET = "federation.json"
+MEMBERS = "members/"
+AUDIENCES = "audiences/"
+SUFFIX = ".json"
+
+PAIR_MEMBERS = 2
+
+_Count = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+_Hex32 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+_T = TypeVar("_T")
+
+
+class MemberFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`members/<ID>.json`: the member's signed enrolment and the coordinator's word on its standing."""
+
+    enrolment: SignedEnrolment
+    status: Status
+    generation: _Count
+    admitted_at: datetime
+
+
+class AudienceFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """`audiences/<id>.json`; the region lists no members, for it is all that are active."""
+
+    kind: AudienceKind
+    title: str
+    members: tuple[str, ...] = ()
+    retention_days: _Count
+    opens_at: datetime | None = None
+    closes_at: datetime | None = None
+
+
+class FederationFile(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """`federation.json`: the federation's name, where its brokers are, the batch schemas it allows."""
+
+    federation: str
+    bootstrap: str = ""
+    schemas: tuple[_Hex32, ...]
+
+
+class VerifiedTargets(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The target files of one directory version, proven by TUF, and when its roles expire."""
+
+    version: int
+    targets: dict[str, bytes]
+    expires: Expiries
+
+    def to_bytes(self) -> bytes:
+        """Return the bytes to keep in the store."""
+        return msgspec.json.encode(self)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> VerifiedTargets:
+        """Return what `to_bytes` was called on; raise DirectoryRefused for other bytes."""
+        return _decode(data, cls, "stored directory")
+
+
+def member_target(member: MemberId) -> str:
+    """Return the target name of a member's file."""
+    return f"{MEMBERS}{member}{SUFFIX}"
+
+
+def audience_target(audience: AudienceId) -> str:
+    """Return the target name of an audience's file."""
+    return f"{AUDIENCES}{audience}{SUFFIX}"
+
+
+def encode_target(file: MemberFile | AudienceFile | FederationFile) -> bytes:
+    """Return the bytes of a target file."""
+    return msgspec.json.format(msgspec.json.encode(file, order="sorted")) + b"\n"
+
+
+def build_directory(verified: VerifiedTargets) -> Directory:
+    """Return the directory that the files make; raise DirectoryRefused DIRECTORY_INVALID if none.
+
+    Files of other names are passed over: they grant nothing, and a later version may add some.
+    """
+    federation = _federation(verified.targets)
+    members: dict[MemberId, Member] = {}
+    files: dict[AudienceId, AudienceFile] = {}
+    for target, data in sorted(verified.targets.items()):
+        if target.startswith(MEMBERS):
+            member = _member(target, data, federation.federation)
+            members[member.id] = member
+        elif target.startswith(AUDIENCES):
+            files[AudienceId(_name_in(target, AUDIENCES))] = _decode(data, AudienceFile, target)
+    return Directory(
+        federation=federation.federation,
+        version=verified.version,
+        members=members,
+        audiences={name: _audience(name, file, members) for name, file in files.items()},
+        schemas=frozenset(federation.schemas),
+        expires=verified.expires,
+        bootstrap=federation.bootstrap,
+    )
+
+
+def _federation(targets: dict[str, bytes]) -> FederationFile:
+    data = targets.get(FEDERATION_TARGET)
+    if data is None:
+        raise _refused(FEDERATION_TARGET, "missing")
+    file = _decode(data, FederationFile, FEDERATION_TARGET)
+    try:
+        federation_name(file.federation)
+    except Refused as exc:
+        raise _refused(FEDERATION_TARGET, exc.text) from exc
+    return file
+
+
+def _member(target: str, data: bytes, federation: str) -> Member:
+    file = _decode(data, MemberFile, target)
+    enrolment = verify_enrolment(file.enrolment)
+    if enrolment.federation != federation:
+        raise _refused(target, f"its enrolment is for federation {enrolment.federation}, not {federation}")
+    if enrolment.member != _name_in(target, MEMBERS):
+        raise _refused(target, f"its enrolment is that of {enrolment.member}")
+    return Member(
+        id=enrolment.member,
+        name=enrolment.name,
+        status=file.status,
+        generation=file.generation,
+        signing_keys=enrolment.signing_keys,
+        sealing_key=enrolment.sealing_key,
+        enrolment=enrolment.signed,
+    )
+
+
+def _audience(name: AudienceId, file: AudienceFile, members: dict[MemberId, Member]) -> Audience:
+    target = audience_target(name)
+    try:
+        audience_id(name)
+        listed = frozenset(member_id(member) for member in file.members)
+    except Refused as exc:
+        raise _refused(target, exc.text) from exc
+    if (file.kind is AudienceKind.REGION) != (name == REGION):
+        raise _refused(target, f"kind {file.kind}; the audience {REGION} is the one of kind REGION")
+    if file.kind is AudienceKind.REGION:
+        if listed:
+            raise _refused(target, "lists members; the region is all that are active")
+        listed = frozenset(members)
+    if file.kind is AudienceKind.PAIR and len(listed) != PAIR_MEMBERS:
+        raise _refused(target, f"a pair of {len(listed)}")
+    unknown = listed - members.keys()
+    if unknown:
+        raise _refused(target, f"names {min(unknown)}, which has no file")
+    return Audience(
+        id=name,
+        kind=file.kind,
+        title=file.title,
+        members=frozenset(member for member in listed if members[member].status is Status.ACTIVE),
+        retention_days=file.retention_days,
+        opens_at=file.opens_at,
+        closes_at=file.closes_at,
+    )
+
+
+def _name_in(target: str, folder: str) -> str:
+    return target.removeprefix(folder).removesuffix(SUFFIX)
+
+
+def _decode(data: bytes, shape: type[_T], subject: str) -> _T:
+    try:
+        return msgspec.json.decode(data, type=shape)
+    except msgspec.DecodeError as exc:
+        raise _refused(subject, f"not of its shape ({exc})") from exc
+
+
+def _refused(target: str, fault: str) -> DirectoryRefused:
+    return DirectoryRefused(
+        Code.DIRECTORY_INVALID, f"directory file {target}: {fault}; the coordinator must publish it again"
+    )
