@@ -1,0 +1,240 @@
+"""What is a record: which bytes are signed, and what do a statement and a heartbeat say in clear?
+
+A Kafka value is a SignedRecord: a payload and signatures over PAE(payload_type, payload). The
+payload is a Statement or a Heartbeat. Every encoding here has one form only, so parsing encodes
+again and compares. Nothing in this module checks a signature: what it returns is unproven.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from hashlib import sha256
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from almenara.errors import Code, RecordRefused, Refused
+from almenara.model.ids import AudienceId, MemberId
+from almenara.wire.avro import decode, encode, encode_bare, prefix
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PAYLOAD_STATEMENT: Final = "application/vnd.almenara.statement.v1+avro"
+PAYLOAD_HEARTBEAT: Final = "application/vnd.almenara.heartbeat.v1+avro"
+
+RECORD_MAX: Final = 1_000_000
+"""Bytes of a Kafka value: below the broker's default limit of 1,048,588 for a batch of one."""
+
+HEARTBEAT_MAX: Final = 1_024
+"""Bytes of a heartbeat's payload: three names of at most 32 bytes, a hash and six numbers."""
+
+SIGNATURES_MAX: Final = 4
+"""Ed25519, ML-DSA-65 at a checkpoint, and as many again at a change of keys: bounds what a forged
+record can make a reader verify."""
+
+GENESIS_PREV: Final = bytes(32)
+"""What `prev` says when the publisher stands by no earlier statement."""
+
+# The first microsecond of the year 10000, which Python's datetime cannot hold.
+_TIME_END = 253_402_300_800_000_000
+
+
+class Scope(StrEnum):
+    """Say to whom the sender key of a statement was announced."""
+
+    AUDIENCE = "AUDIENCE"
+    LIST = "LIST"
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True):
+    """The clear part of a statement: who says it, where in which chain, and how it is sealed."""
+
+    federation: str
+    audience: AudienceId
+    publisher: MemberId
+    epoch: int
+    """The epoch's start in ms since 1970."""
+    seq: int
+    prev: bytes
+    issued_at: int
+    """Microseconds since 1970."""
+    directory_version: int
+    scope: Scope
+    elicits_receipt: bool
+    sender_key: bytes
+    key_commitment: bytes
+
+
+class KeyWrap(msgspec.Struct, frozen=True, kw_only=True):
+    """One member's slot in an announcement of a sender key."""
+
+    key_id: bytes
+    wrap: bytes
+
+
+class Statement(msgspec.Struct, frozen=True, kw_only=True):
+    """A parsed statement; `head_bytes` are the head's bytes as they stand in the payload."""
+
+    head: Head
+    head_bytes: bytes
+    key_wraps: tuple[KeyWrap, ...]
+    sealed: bytes
+
+
+class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a chain's head stands and when to expect the next word; `head_seq` -1: nothing said yet."""
+
+    federation: str
+    audience: AudienceId
+    publisher: MemberId
+    directory_version: int
+    epoch: int
+    head_seq: int
+    head_hash: bytes
+    issued_at: int
+    next_by: int
+
+
+class Signature(msgspec.Struct, frozen=True, kw_only=True):
+    """A signature and the id of its key; the algorithm is the directory's to say."""
+
+    key_id: bytes
+    signature: bytes
+
+
+class SignedRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The envelope: nothing in it is proven before a signature is checked over `pae`."""
+
+    payload_type: str
+    payload: bytes
+    signatures: tuple[Signature, ...]
+
+
+def pae(payload_type: str, payload: bytes) -> bytes:
+    """Return the signed bytes: DSSE's pre-authentication encoding, version 1."""
+    kind = payload_type.encode()
+    return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
+
+
+def statement_hash(payload: bytes) -> bytes:
+    """Return what the next statement's `prev`, heartbeats and receipts name this statement by."""
+    return sha256(pae(PAYLOAD_STATEMENT, payload)).digest()
+
+
+def encode_head(head: Head) -> bytes:
+    """Return the head's bytes as they stand in a payload."""
+    return encode_bare("Head", msgspec.structs.asdict(head))
+
+
+def encode_statement(head_bytes: bytes, key_wraps: Sequence[KeyWrap], sealed: bytes) -> bytes:
+    """Return a statement's payload around a head already encoded, since the seal covers its bytes."""
+    slots = b"".join(slot.key_id + _long(len(slot.wrap)) + slot.wrap for slot in key_wraps)
+    count = _long(len(key_wraps)) if key_wraps else b""
+    return b"".join((prefix("Statement"), head_bytes, count, slots, b"\0", _long(len(sealed)), sealed))
+
+
+def parse_statement(payload: bytes) -> Statement:
+    """Return the statement that fills the payload.
+
+    Raises RecordRefused: OVERSIZE, UNKNOWN_SCHEMA or MALFORMED for what is no Statement or has a
+    number out of range, NOT_CANONICAL for another form of the same or slots that are not sorted.
+    """
+    value = decode("Statement", payload, cap=RECORD_MAX)
+    head = Head(**{**value["head"], "scope": Scope(value["head"]["scope"])})
+    statement = Statement(
+        head=head,
+        head_bytes=encode_bare("Head", value["head"]),
+        key_wraps=tuple(KeyWrap(**slot) for slot in value["key_wraps"]),
+        sealed=value["sealed"],
+    )
+    if encode_statement(statement.head_bytes, statement.key_wraps, statement.sealed) != payload:
+        raise _not_canonical("statement")
+    ids = [slot.key_id for slot in statement.key_wraps]
+    if any(left >= right for left, right in pairwise(ids)):
+        raise RecordRefused(
+            Code.NOT_CANONICAL,
+            "statement: its slots are not in order of key id, one each; its publisher must sort them",
+        )
+    _check_range("statement", "seq", head.seq, low=0)
+    _check_range("statement", "epoch", head.epoch, low=0, end=_TIME_END // 1000)
+    _check_range("statement", "directory_version", head.directory_version, low=0)
+    _check_range("statement", "issued_at", head.issued_at, low=0, end=_TIME_END)
+    return statement
+
+
+def encode_heartbeat(heartbeat: Heartbeat) -> bytes:
+    """Return the payload of a heartbeat."""
+    return encode("Heartbeat", msgspec.structs.asdict(heartbeat))
+
+
+def parse_heartbeat(payload: bytes) -> Heartbeat:
+    """Return the heartbeat that fills the payload; raise RecordRefused as parse_statement does."""
+    value = decode("Heartbeat", payload, cap=HEARTBEAT_MAX)
+    heartbeat = Heartbeat(**value)
+    if encode("Heartbeat", value) != payload:
+        raise _not_canonical("heartbeat")
+    _check_range("heartbeat", "head_seq", heartbeat.head_seq, low=-1)
+    _check_range("heartbeat", "epoch", heartbeat.epoch, low=0, end=_TIME_END // 1000)
+    _check_range("heartbeat", "directory_version", heartbeat.directory_version, low=0)
+    _check_range("heartbeat", "issued_at", heartbeat.issued_at, low=0, end=_TIME_END)
+    _check_range("heartbeat", "next_by", heartbeat.next_by, low=0, end=_TIME_END)
+    return heartbeat
+
+
+def encode_record(record: SignedRecord) -> bytes:
+    """Return the Kafka value; raise Refused OVERSIZE if no broker and no reader would take it."""
+    value = encode("SignedRecord", msgspec.to_builtins(record, builtin_types=(bytes,)))
+    if len(value) > RECORD_MAX:
+        raise Refused(
+            Code.OVERSIZE, f"record: {len(value)} bytes, the cap is {RECORD_MAX}; put fewer messages in it"
+        )
+    return value
+
+
+def parse_record(value: bytes) -> SignedRecord:
+    """Return the envelope that fills a Kafka value.
+
+    Raises RecordRefused: OVERSIZE, UNKNOWN_SCHEMA, MALFORMED for what is no SignedRecord or has too
+    many signatures, NOT_CANONICAL for another form of the same.
+    """
+    fields = decode("SignedRecord", value, cap=RECORD_MAX)
+    if encode("SignedRecord", fields) != value:
+        raise _not_canonical("record")
+    if len(fields["signatures"]) > SIGNATURES_MAX:
+        raise RecordRefused(
+            Code.MALFORMED,
+            f"record: {len(fields['signatures'])} signatures, want at most {SIGNATURES_MAX}; "
+            "its publisher must sign once with each key",
+        )
+    return SignedRecord(
+        payload_type=fields["payload_type"],
+        payload=fields["payload"],
+        signatures=tuple(Signature(**signature) for signature in fields["signatures"]),
+    )
+
+
+def _long(number: int) -> bytes:
+    """Return a number that is not negative as an Avro long: zigzag, then seven bits a byte."""
+    rest = number << 1
+    out = bytearray()
+    while rest > 0x7F:
+        out.append(rest & 0x7F | 0x80)
+        rest >>= 7
+    out.append(rest)
+    return bytes(out)
+
+
+def _check_range(subject: str, name: str, number: int, *, low: int, end: int = 1 << 63) -> None:
+    if not low <= number < end:
+        raise RecordRefused(
+            Code.MALFORMED, f"{subject}: {name} is {number}, out of range; its publisher must mend it"
+        )
+
+
+def _not_canonical(subject: str) -> RecordRefused:
+    return RecordRefused(
+        Code.NOT_CANONICAL,
+        f"{subject}: a longer form than its only one; its publisher must encode it again",
+    )
