@@ -4,6 +4,7 @@
       Refused            bad for ever: keep it in quarantine, answer the author, do not retry
         RecordRefused    a Kafka record that proves nothing about its author
         StatementRefused a signed statement that breaks the protocol
+        DirectoryRefused directory files that do not prove themselves: the last good ones stay in force
         MessageRefused   a business document that breaks DOMAIN rules; carries every fault
       Held               not to be judged yet: a newer directory or an earlier statement is needed
       Unavailable        bad for now: wait and try again (carries retry_after_s)
@@ -41,6 +42,8 @@ class Code(StrEnum):
     AUDIENCE_CLOSED = "AUDIENCE_CLOSED"
     DIRECTORY_BEHIND = "DIRECTORY_BEHIND"
     DIRECTORY_EXPIRED = "DIRECTORY_EXPIRED"
+    DIRECTORY_INVALID = "DIRECTORY_INVALID"
+    DIRECTORY_MISSING = "DIRECTORY_MISSING"
     EQUIVOCATION = "EQUIVOCATION"
     OLD_EPOCH = "OLD_EPOCH"
     BROKEN_LINK = "BROKEN_LINK"
@@ -130,6 +133,10 @@ class RecordRefused(Refused):
 
 class StatementRefused(Refused):
     """A statement validly signed by its author that breaks the protocol."""
+
+
+class DirectoryRefused(Refused):
+    """Directory files that do not prove themselves: keep working with the last that did."""
 
 
 class MessageRefused(Refused):
