@@ -91,6 +91,13 @@ def encode_bare(name: str, value: Mapping[str, Any]) -> bytes:
     return out.getvalue()
 
 
+def encode_long(value: int) -> bytes:
+    """Return an Avro long: zigzag, then seven bits a byte, lowest first."""
+    out = BytesIO()
+    fastavro.schemaless_writer(out, "long", value)
+    return out.getvalue()
+
+
 def decode(name: str, data: bytes, *, cap: int) -> dict[str, Any]:
     """Return the value of a single-object encoding of this schema that fills `data` to its end.
 
