@@ -26,7 +26,7 @@ GRACE = timedelta(hours=72)
 back (DESIGN 4)."""
 
 
-class Status(StrEnum):
+class MemberStatus(StrEnum):
     """Say how a member stands in the federation; only ACTIVE ones publish and are sealed to."""
 
     ACTIVE = "ACTIVE"
@@ -60,7 +60,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
 
     id: MemberId
     name: str
-    status: Status
+    status: MemberStatus
     generation: int
     signing_keys: tuple[SigningKeyEntry, ...]
     sealing_key: SealingKeyEntry | None

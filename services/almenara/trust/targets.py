@@ -8,14 +8,17 @@ them; here each member's own signature is proven too.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import msgspec
 
 from almenara.errors import Code, DirectoryRefused, Refused
 from almenara.model.ids import REGION, AudienceId, MemberId, audience_id, federation_name, member_id
-from almenara.trust.directory import Audience, AudienceKind, Directory, Expiries, Member, Status
-from almenara.trust.enrolment import SignedEnrolment, verify_enrolment
+from almenara.trust.directory import Audience, AudienceKind, Directory, Expiries, Member, MemberStatus
+from almenara.trust.enrolment import Enrolment, SignedEnrolment, verify_enrolment
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 FEDERATION_TARGET = "federation.json"
 MEMBERS = "members/"
@@ -33,7 +36,7 @@ class MemberFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """`members/<ID>.json`: the member's signed enrolment and the coordinator's word on its standing."""
 
     enrolment: SignedEnrolment
-    status: Status
+    status: MemberStatus
     generation: _Count
     admitted_at: datetime
 
@@ -91,10 +94,14 @@ def encode_target(file: MemberFile | AudienceFile | FederationFile) -> bytes:
     return msgspec.json.format(msgspec.json.encode(file, order="sorted")) + b"\n"
 
 
-def build_directory(verified: VerifiedTargets) -> Directory:
+def build_directory(
+    verified: VerifiedTargets, *, accepted: Mapping[MemberId, SignedEnrolment] | None = None
+) -> Directory:
     """Return the directory that the files make; raise DirectoryRefused DIRECTORY_INVALID if none.
 
-    Files of other names are passed over: they grant nothing, and a later version may add some.
+    With `accepted`, a member speaks by its accepted enrolment whatever its file says, and one
+    without is left out (`continuity`). Files of other names are passed over: they grant nothing,
+    and a later version may add some.
     """
     federation = _federation(verified.targets)
     members: dict[MemberId, Member] = {}
@@ -102,14 +109,17 @@ def build_directory(verified: VerifiedTargets) -> Directory:
     for target, data in sorted(verified.targets.items()):
         if target.startswith(MEMBERS):
             member = _member(target, data, federation.federation)
-            members[member.id] = member
+            if accepted is None:
+                members[member.id] = member
+            elif member.id in accepted:
+                members[member.id] = _as_enrolled(member, verify_enrolment(accepted[member.id]))
         elif target.startswith(AUDIENCES):
             files[AudienceId(_name_in(target, AUDIENCES))] = _decode(data, AudienceFile, target)
     return Directory(
         federation=federation.federation,
         version=verified.version,
         members=members,
-        audiences={name: _audience(name, file, members) for name, file in files.items()},
+        audiences={name: _audience(name, file, members, verified.targets) for name, file in files.items()},
         schemas=frozenset(federation.schemas),
         expires=verified.expires,
         bootstrap=federation.bootstrap,
@@ -146,7 +156,19 @@ def _member(target: str, data: bytes, federation: str) -> Member:
     )
 
 
-def _audience(name: AudienceId, file: AudienceFile, members: dict[MemberId, Member]) -> Audience:
+def _as_enrolled(member: Member, enrolment: Enrolment) -> Member:
+    return msgspec.structs.replace(
+        member,
+        name=enrolment.name,
+        signing_keys=enrolment.signing_keys,
+        sealing_key=enrolment.sealing_key,
+        enrolment=enrolment.signed,
+    )
+
+
+def _audience(
+    name: AudienceId, file: AudienceFile, members: dict[MemberId, Member], targets: dict[str, bytes]
+) -> Audience:
     target = audience_target(name)
     try:
         audience_id(name)
@@ -161,14 +183,16 @@ def _audience(name: AudienceId, file: AudienceFile, members: dict[MemberId, Memb
         listed = frozenset(members)
     if file.kind is AudienceKind.PAIR and len(listed) != PAIR_MEMBERS:
         raise _refused(target, f"a pair of {len(listed)}")
-    unknown = listed - members.keys()
+    unknown = [member for member in sorted(listed) if member_target(member) not in targets]
     if unknown:
-        raise _refused(target, f"names {min(unknown)}, which has no file")
+        raise _refused(target, f"names {unknown[0]}, which has no file")
     return Audience(
         id=name,
         kind=file.kind,
         title=file.title,
-        members=frozenset(member for member in listed if members[member].status is Status.ACTIVE),
+        members=frozenset(
+            member for member in listed if member in members and members[member].status is MemberStatus.ACTIVE
+        ),
         retention_days=file.retention_days,
         opens_at=file.opens_at,
         closes_at=file.closes_at,

@@ -1,0 +1,119 @@
+"""Is the directory that the coordinators show us the newest one that they signed?
+
+The TUF client's side, over files that were fetched already, from the directory topic or a folder.
+python-tuf refuses rollback, freeze, mix-and-match and too few signatures. It keeps what it has
+seen in `cache`; a cache that is lost loses rollback protection there, so `continuity.merge` also
+compares with the store.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuf.api.exceptions import (
+    DownloadError,
+    DownloadHTTPError,
+    DownloadLengthMismatchError,
+    ExpiredMetadataError,
+    RepositoryError,
+)
+from tuf.api.metadata import Metadata, Root, Snapshot, TargetFile, Targets, Timestamp
+from tuf.ngclient.fetcher import FetcherInterface
+from tuf.ngclient.updater import Updater
+
+from almenara.errors import Code, DirectoryRefused, Unavailable
+from almenara.trust.directory import Expiries
+from almenara.trust.targets import VerifiedTargets
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+    from pathlib import Path
+
+METADATA = "metadata/"
+TARGETS = "targets/"
+"""Where the two kinds of files stand, in the topic's keys as in a folder."""
+
+_NOT_FOUND = 404
+
+
+class _Files(FetcherInterface):
+    """Serve the files that were fetched already, in place of a web server."""
+
+    def __init__(self, files: Mapping[str, bytes]) -> None:
+        self._files = files
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        data = self._files.get(url)
+        if data is None:
+            raise DownloadHTTPError(f"{url} is not among the files", _NOT_FOUND)
+        return iter((data,))
+
+
+def refresh(files: Mapping[str, bytes], *, cache: Path, root: bytes, now: datetime) -> VerifiedTargets:
+    """Return the newest target files, proven from the first root on, which was compared by hand.
+
+    Raises DirectoryRefused DIRECTORY_INVALID if the files do not prove themselves, Unavailable
+    DIRECTORY_MISSING if some have not come yet, Unavailable DIRECTORY_EXPIRED if none newer than
+    an expired one are shown. A crash leaves a cache that the next refresh goes on from.
+    """
+    cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        updater = Updater(
+            str(cache),
+            METADATA,
+            target_base_url=TARGETS,
+            fetcher=_Files(files),
+            bootstrap=root,
+        )
+        # python-tuf reads the clock when it starts; here time is a value, as everywhere.
+        updater._trusted_set.reference_time = now  # noqa: SLF001
+        updater.refresh()
+        return _verified(files, cache)
+    except ExpiredMetadataError as exc:
+        raise Unavailable(
+            Code.DIRECTORY_EXPIRED,
+            f"directory: {exc}; the coordinator must sign a newer one",
+            retry_after_s=60,
+        ) from exc
+    except (RepositoryError, DownloadLengthMismatchError) as exc:
+        raise DirectoryRefused(
+            Code.DIRECTORY_INVALID, f"directory: {exc}; ask the coordinator, the last one stays in force"
+        ) from exc
+    except DownloadError as exc:
+        raise Unavailable(
+            Code.DIRECTORY_MISSING, f"directory: {exc}; it is still being published, or was cut short"
+        ) from exc
+
+
+def _verified(files: Mapping[str, bytes], cache: Path) -> VerifiedTargets:
+    # The updater has just written here what it has verified.
+    root = Metadata[Root].from_file(str(cache / "root.json")).signed
+    timestamp = Metadata[Timestamp].from_file(str(cache / "timestamp.json")).signed
+    snapshot = Metadata[Snapshot].from_file(str(cache / "snapshot.json")).signed
+    targets = Metadata[Targets].from_file(str(cache / "targets.json")).signed
+    return VerifiedTargets(
+        version=targets.version,
+        targets={name: _target(files, target) for name, target in targets.targets.items()},
+        expires=Expiries(
+            root=root.expires,
+            targets=targets.expires,
+            snapshot=snapshot.expires,
+            timestamp=timestamp.expires,
+        ),
+    )
+
+
+def _target(files: Mapping[str, bytes], target: TargetFile) -> bytes:
+    name = published_name(target)
+    data = files.get(name)
+    if data is None:
+        raise DownloadError(f"{name} is not among the files")
+    target.verify_length_and_hashes(data)
+    return data
+
+
+def published_name(target: TargetFile) -> str:
+    """Return the name under which a target file is published: its hash before its own name."""
+    folder, slash, name = target.path.rpartition("/")
+    return f"{TARGETS}{folder}{slash}{target.hashes['sha256']}.{name}"
