@@ -21,13 +21,14 @@ import fastavro
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 
 from almenara.errors import Code, RecordRefused
-from almenara.wire.schemas import load_files, resolve
+from almenara.wire.schemas import load_schemas, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MARKER = b"\xc3\x01"
 PREFIX_BYTES = len(MARKER) + 8
+_LONG_BYTES_MAX = 10
 
 # What fastavro raises on hostile bytes, found by fuzzing every schema: the end of the input, an
 # index outside an enum or union, text that is not UTF-8, a length beyond memory or 64 bits.
@@ -50,7 +51,7 @@ class _Codec(NamedTuple):
 
 @cache
 def _codec(name: str) -> _Codec:
-    schema = resolve(name, load_files())
+    schema = resolve(name, load_schemas())
     canonical = to_parsing_canonical_form(schema)
     return _Codec(
         parsed=fastavro.parse_schema(schema),
@@ -98,11 +99,31 @@ def encode_long(value: int) -> bytes:
     return out.getvalue()
 
 
-def decode(name: str, data: bytes, *, cap: int) -> dict[str, Any]:
-    """Return the value of a single-object encoding of this schema that fills `data` to its end.
+def decode_long(data: bytes, offset: int) -> tuple[int, int]:
+    """Return the Avro long at `offset`, in its shortest form, and the offset where it ends.
 
-    Raises RecordRefused: OVERSIZE above `cap` bytes, UNKNOWN_SCHEMA for another marker or
-    fingerprint, MALFORMED for a body that is not of the schema or ends early or late.
+    Raises RecordRefused MALFORMED at the end of the data, NOT_CANONICAL for a longer form.
+    """
+    zigzag = 0
+    for place, byte in enumerate(data[offset : offset + _LONG_BYTES_MAX]):
+        zigzag |= (byte & 0x7F) << 7 * place
+        if byte < 0x80:  # the high bit says that more follows
+            if place and not byte:
+                break
+            return (zigzag >> 1) ^ -(zigzag & 1), offset + place + 1
+    else:
+        raise RecordRefused(
+            Code.MALFORMED, f"number: no end of it at byte {offset}; its publisher must encode it again"
+        )
+    raise RecordRefused(
+        Code.NOT_CANONICAL, f"number: not its shortest form at byte {offset}; its publisher must shorten it"
+    )
+
+
+def require_prefix(name: str, data: bytes, *, cap: int) -> None:
+    """Return if `data` begins as a single-object encoding of this schema and is within the cap.
+
+    Raises RecordRefused: OVERSIZE above `cap` bytes, UNKNOWN_SCHEMA for another marker or fingerprint.
     """
     if len(data) > cap:
         raise RecordRefused(
@@ -114,6 +135,15 @@ def decode(name: str, data: bytes, *, cap: int) -> dict[str, Any]:
             f"{name}: begins {data[:PREFIX_BYTES].hex()}, want {_codec(name).prefix.hex()}; "
             "its publisher must use the federation's schema",
         )
+
+
+def decode(name: str, data: bytes, *, cap: int) -> dict[str, Any]:
+    """Return the value of a single-object encoding of this schema that fills `data` to its end.
+
+    Raises RecordRefused: OVERSIZE above `cap` bytes, UNKNOWN_SCHEMA for another marker or
+    fingerprint, MALFORMED for a body that is not of the schema or ends early or late.
+    """
+    require_prefix(name, data, cap=cap)
     value, end = decode_bare(name, data, PREFIX_BYTES)
     if end != len(data):
         raise RecordRefused(

@@ -18,6 +18,7 @@ from typing import (
     NamedTuple,
     NewType,
     Union,
+    cast,
     get_args,
     get_origin,
     get_type_hints,
@@ -33,7 +34,7 @@ from almenara.model.values import Digest
 from almenara.wire.schemas import NAMESPACE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_US = 86_400_000_000
@@ -42,8 +43,11 @@ _NO_TIME = 0
 _NO_ID = bytes(16)
 
 
-class Unfit(Exception):  # noqa: N818 - not of the error tree: whoever converts turns it into a Fault
-    """A value that has no form on the other side; each container puts its step before the path."""
+class Unfit(Exception):
+    """A value without a form on the other side; who converts makes a refusal of its fault.
+
+    Each container puts its step before the path on the way up.
+    """
 
     def __init__(self, code: Code, text: str) -> None:
         super().__init__(text)
@@ -98,7 +102,7 @@ def _turn(row: dict[str, Any], converters: list[tuple[str, Callable[[Any], Any]]
     return row
 
 
-def _converter(hint: Any) -> Converter:
+def _converter(hint: object) -> Converter:
     """Return the converter for the type of a struct's field."""
     if isinstance(hint, NewType):
         return _converter(hint.__supertype__)
@@ -110,12 +114,13 @@ def _converter(hint: Any) -> Converter:
         return _array(_converter(arguments[0]))
     if origin in {Union, UnionType}:
         return _optional(_converter(arguments[0])) if len(arguments) == 1 else _union(arguments)
-    if issubclass(hint, StrEnum):
+    plain = cast("type[object]", hint)
+    if issubclass(plain, StrEnum):
         return _SAME
-    return record(hint) if issubclass(hint, Part) else _PLAIN[hint]
+    return record(plain) if issubclass(plain, Part) else _PLAIN[plain]
 
 
-def _same(value: Any) -> Any:
+def _same(value: object) -> object:
     return value
 
 
@@ -124,8 +129,8 @@ def _array(item: Converter) -> Converter:
 
 
 def _each(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    def every(items: Any) -> tuple[Any, ...]:
-        done: list[Any] = []
+    def every(items: Iterable[object]) -> tuple[object, ...]:
+        done: list[object] = []
         try:
             for item in items:
                 done.append(convert(item))  # noqa: PERF401 - its length is the index of the unfit item
@@ -160,10 +165,10 @@ def _optional(present: Converter) -> Converter:
     absent = _ABSENT[present]
     write_present, read_present = present
 
-    def write(value: Any) -> Any:
+    def write(value: object) -> object:
         return absent if value is None else write_present(value)
 
-    def read(value: Any) -> Any:
+    def read(value: object) -> object:
         return None if value == absent else read_present(value)
 
     return Converter(write, read)
@@ -201,7 +206,7 @@ def _read_id(data: bytes) -> UUID:
 _SAME = Converter(_same, _same)
 _TIME = Converter(_write_time, _read_time)
 _ID = Converter(_write_id, _read_id)
-_PLAIN = {
+_PLAIN: dict[type, Converter] = {
     str: _SAME,
     int: _SAME,
     bool: _SAME,

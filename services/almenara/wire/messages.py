@@ -13,17 +13,14 @@ from uuid import UUID
 import msgspec
 
 from almenara.errors import Code, Fault, MessageRefused, RecordRefused, StatementRefused
+from almenara.model.ids import MemberId
 from almenara.model.messages import Message
 from almenara.wire import avro
 from almenara.wire.converters import Unfit, record
+from almenara.wire.padding import BATCH_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    from almenara.model.ids import MemberId
-
-BATCH_CAP = 512 * 1024
-"""No batch is larger than the largest padding bucket (seal.py), so none is decoded beyond it."""
 
 MESSAGES_MAX = 512
 """One statement holds at most so many messages (DESIGN 3), so that one refused costs few others."""
@@ -31,15 +28,26 @@ MESSAGES_MAX = 512
 _TEXT_MAX = 200
 """A fault's text quotes the wrong value, which may fill the batch."""
 
+RECIPIENTS_MAX = 1_000
+"""One list names at most so many members; the largest federation planned for has 186."""
+
+MEMBER_BYTES_MAX = 18
+"""The longest member id: `X-` and 16 letters or digits (model/ids.py)."""
+
+_END_OF_ARRAY = b"\x00"
 _LONG = range(-(2**63), 2**63)
 _MESSAGE = record(Message)
 
 
 class Batch(NamedTuple):
-    """What a statement seals; a message that could not be read stands as its refusal, in its place."""
+    """What a statement seals; a message that could not be read stands as its refusal, in its place.
+
+    `items` are the messages' own bytes, in the same order: what a store keeps and what is hashed.
+    """
 
     recipients: tuple[MemberId, ...]
     messages: tuple[Message | UnreadableMessage, ...]
+    items: tuple[bytes, ...]
 
 
 class UnreadableMessage(MessageRefused):
@@ -57,7 +65,7 @@ def encode_message(message: Message) -> bytes:
     """Return the item that `encode_batch` joins. The recipients are no part of it.
 
     Raises MessageRefused, naming the field, for a value that the wire cannot carry: text with a lone
-    surrogate, an integer beyond 64 bits, a number that is not finite, the nil UUID, the time zero.
+    surrogate, an integer beyond 64 bits, the nil UUID, the first microsecond of 1970.
     """
     try:
         row = _MESSAGE.write(message)
@@ -70,7 +78,7 @@ def encode_message(message: Message) -> bytes:
         raise MessageRefused(list(_unencodable(row, "$"))) from exc
 
 
-def _unencodable(value: Any, path: str) -> Iterator[Fault]:
+def _unencodable(value: object, path: str) -> Iterator[Fault]:
     """Find what fastavro refused; it does not say where."""
     match value:
         case dict():
@@ -92,28 +100,72 @@ def encode_batch(recipients: Sequence[MemberId], items: Sequence[bytes]) -> byte
     if not 0 < len(items) <= MESSAGES_MAX:
         raise ValueError(f"batch: {len(items)} messages; want 1 to {MESSAGES_MAX}")
     no_messages = avro.encode("Batch", {"recipients": recipients, "messages": ()})
-    end_of_array = no_messages[-1:]
-    return b"".join([no_messages[:-1], avro.encode_long(len(items)), *items, end_of_array])
+    return b"".join([no_messages[:-1], avro.encode_long(len(items)), *items, _END_OF_ARRAY])
 
 
 def decode_batch(data: bytes) -> Batch:
     """Return the batch with its messages, each with the batch's recipients filled in.
 
     One faulty message does not spoil the others: its refusal stands in its place. Raises
-    StatementRefused if the batch as a whole is not of its schema: OVERSIZE, UNKNOWN_SCHEMA, MALFORMED.
+    StatementRefused if the batch as a whole is not of its schema: OVERSIZE, UNKNOWN_SCHEMA, MALFORMED,
+    or NOT_CANONICAL for arrays in several blocks.
     """
     try:
-        batch = avro.decode("Batch", data, cap=BATCH_CAP)
+        avro.require_prefix("Batch", data, cap=BATCH_MAX)
+        recipients, at = _recipients(data, avro.PREFIX_BYTES)
+        count, at = avro.decode_long(data, at)
+        if not 0 < count <= MESSAGES_MAX:
+            raise _malformed(f"{count} messages, want 1 to {MESSAGES_MAX}")
+        rows, items = [], []
+        for _ in range(count):
+            row, end = avro.decode_bare("Message", data, at)
+            rows.append(row)
+            items.append(data[at:end])
+            at = end
     except RecordRefused as exc:
         raise StatementRefused(exc.code, exc.text) from exc
-    rows = batch["messages"]
-    if not 0 < len(rows) <= MESSAGES_MAX:
-        raise StatementRefused(
-            Code.MALFORMED,
-            f"Batch: {len(rows)} messages, want 1 to {MESSAGES_MAX}; its publisher must split it",
-        )
-    recipients = tuple(batch["recipients"])
-    return Batch(recipients, tuple(_read(row, recipients) for row in rows))
+    if data[at:] != _END_OF_ARRAY:
+        raise _malformed("its messages do not end it in one block")
+    return Batch(recipients, tuple(_read(row, recipients) for row in rows), tuple(items))
+
+
+def decode_message(item: bytes, recipients: tuple[MemberId, ...]) -> Message:
+    """Return a message from its own bytes, as `decode_batch` gave them and a store kept them.
+
+    Raises StatementRefused MALFORMED for bytes that are no item, MessageRefused for a faulty message.
+    """
+    try:
+        row, end = avro.decode_bare("Message", item, 0)
+    except RecordRefused as exc:
+        raise StatementRefused(exc.code, exc.text) from exc
+    if end != len(item):
+        raise _malformed(f"{len(item) - end} bytes follow a message")
+    message = _read(row, recipients)
+    if isinstance(message, UnreadableMessage):
+        raise message
+    return message
+
+
+def _recipients(data: bytes, at: int) -> tuple[tuple[MemberId, ...], int]:
+    count, at = avro.decode_long(data, at)
+    if not 0 <= count <= RECIPIENTS_MAX:
+        raise _malformed(f"{count} recipients, want at most {RECIPIENTS_MAX}")
+    if count == 0:
+        return (), at
+    recipients = []
+    for _ in range(count):
+        length, at = avro.decode_long(data, at)
+        if not 0 < length <= MEMBER_BYTES_MAX or not data[at : at + length].isascii():
+            raise _malformed("a recipient that is no member id")
+        recipients.append(MemberId(data[at : at + length].decode("ascii")))
+        at += length
+    if data[at : at + 1] != _END_OF_ARRAY:
+        raise _malformed("its recipients do not stand in one block")
+    return tuple(recipients), at + 1
+
+
+def _malformed(fault: str) -> StatementRefused:
+    return StatementRefused(Code.MALFORMED, f"Batch: {fault}; its publisher must make it again")
 
 
 def _read(row: dict[str, Any], recipients: tuple[MemberId, ...]) -> Message | UnreadableMessage:

@@ -22,6 +22,8 @@ SUFFIX = ".avsc"
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _NAMED = frozenset({"record", "enum", "fixed"})
+PRIMITIVES = frozenset({"boolean", "int", "long", "float", "double", "bytes", "string"})
+"""Avro's primitive types but null, which has no width."""
 
 AnySchema: TypeAlias = "str | list[Any] | dict[str, Any]"
 """A schema as JSON gives it: the name of a type, a union, or an object."""
@@ -41,26 +43,78 @@ def schema_folder(package: Path = _PACKAGE) -> Path:
     )
 
 
-def schema_names(folder: Path | None = None) -> tuple[str, ...]:
-    """Return the names of all schemas that have a file, sorted."""
-    return tuple(sorted(path.stem for path in (folder or schema_folder()).glob(f"*{SUFFIX}")))
+def read_folder(folder: Path) -> dict[str, object]:
+    """Return every schema file of a folder as JSON, by its name without suffix.
+
+    Raises Misconfigured if there is none or one is not JSON.
+    """
+    paths = sorted(folder.glob(f"*{SUFFIX}"))
+    if not paths:
+        raise Misconfigured(
+            Code.CONFIGURATION, f"schemas of {folder}: no *{SUFFIX} file there; name another folder"
+        )
+    return {path.stem: _read(path) for path in paths}
+
+
+def read_history(folder: Path) -> dict[str, list[object]]:
+    """Return the kept versions of each schema, oldest first: history/<Name>/1.avsc, 2.avsc and on.
+
+    Raises Misconfigured if a file is not JSON or a number is missing.
+    """
+    history: dict[str, list[object]] = {}
+    for kept in sorted((folder / "history").glob("*/")):
+        numbers = range(1, len(list(kept.iterdir())) + 1)
+        history[kept.name] = [_read(kept / f"{number}{SUFFIX}") for number in numbers]
+    return history
+
+
+def _read(path: Path) -> object:
+    try:
+        content: object = json.loads(path.read_bytes())
+    except (OSError, ValueError) as exc:
+        raise Misconfigured(
+            Code.CONFIGURATION, f"schema {path}: not to be read as JSON ({exc}); put the file right"
+        ) from exc
+    return content
+
+
+@cache
+def load_schemas() -> Mapping[str, dict[str, Any]]:
+    """Return the schemas this release writes and reads, by name."""
+    return cast("dict[str, dict[str, Any]]", read_folder(schema_folder()))
 
 
 def schema_text(name: str) -> str:
     """Return the file of one schema as it stands; raise Misconfigured if there is none."""
-    path = schema_folder() / f"{name}{SUFFIX}"
-    if name not in schema_names():
+    if name not in load_schemas():
         raise Misconfigured(
-            Code.CONFIGURATION,
-            f"schema {name!r}: not known; want one of {', '.join(schema_names())}",
+            Code.CONFIGURATION, f"schema {name!r}: not known; want one of {', '.join(load_schemas())}"
         )
-    return path.read_text(encoding="utf-8")
+    return (schema_folder() / f"{name}{SUFFIX}").read_text(encoding="utf-8")
 
 
-@cache
-def load_files() -> Mapping[str, dict[str, Any]]:
-    """Return every schema file of the schema folder as JSON, by name."""
-    return {name: json.loads(schema_text(name)) for name in schema_names()}
+def local_name(name: str) -> str:
+    """Return a name without Almenara's namespace, which every schema has."""
+    return name.removeprefix(f"{NAMESPACE}.")
+
+
+def definitions(schema: object) -> dict[str, dict[str, Any]]:
+    """Return every named schema that is defined within this one, itself included."""
+    found: dict[str, dict[str, Any]] = {}
+    match schema:
+        case list():
+            for branch in schema:
+                found |= definitions(branch)
+        case {"type": "array", "items": items}:
+            found |= definitions(items)
+        case {"type": "enum" | "fixed" | "record", "name": str(name)}:
+            definition = cast("dict[str, Any]", schema)
+            found[local_name(name)] = definition
+            for field in definition.get("fields", ()):
+                found |= definitions(field.get("type") if isinstance(field, dict) else None)
+        case _:
+            pass
+    return found
 
 
 def resolve(name: str, files: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
