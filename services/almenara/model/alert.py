@@ -26,11 +26,12 @@ from almenara.model.codes import (
 class Part(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Be a part of a message: a value that refuses unknown fields and leaves absent ones out of JSON.
 
-    Each part says kw_only itself: msgspec applies that option to a class's own fields alone.
+    Each part says frozen and kw_only itself: msgspec applies kw_only to a class's own fields alone, and
+    mypy wants to see frozen.
     """
 
 
-class Goods(Part, kw_only=True):
+class Goods(Part, frozen=True, kw_only=True):
     """Describe one line of goods; `claimed_description` is what the declaration says it is."""
 
     hs: str = ""
@@ -51,7 +52,7 @@ class Goods(Part, kw_only=True):
     cas_number: str = ""
 
 
-class Equipment(Part, kw_only=True):
+class Equipment(Part, frozen=True, kw_only=True):
     """Name one container or other transport equipment and its seal."""
 
     container_no: str = ""
@@ -59,7 +60,7 @@ class Equipment(Part, kw_only=True):
     seal_no: str = ""
 
 
-class Document(Part, kw_only=True):
+class Document(Part, frozen=True, kw_only=True):
     """Name one transport or trade document."""
 
     type: DocumentType
@@ -68,7 +69,7 @@ class Document(Part, kw_only=True):
     issuer: str = ""
 
 
-class Party(Part, kw_only=True):
+class Party(Part, frozen=True, kw_only=True):
     """Name one party to the trade; `role` is an open code (CONSIGNEE, DECLARANT)."""
 
     role: str = ""
@@ -78,7 +79,7 @@ class Party(Part, kw_only=True):
     id: str = ""
 
 
-class Person(Part, kw_only=True):
+class Person(Part, frozen=True, kw_only=True):
     """Name one natural person and the travel document and journey; personal data, see rule 3."""
 
     family_name: str = ""
@@ -95,7 +96,7 @@ class Person(Part, kw_only=True):
     role: str = ""
 
 
-class RiskAlert(Part, kw_only=True, tag_field="kind", tag="RISK_ALERT"):
+class RiskAlert(Part, frozen=True, kw_only=True, tag_field="kind", tag="RISK_ALERT"):
     """Warn of a consignment, route, trader, conveyance, passenger or trend at risk.
 
     Route countries are ISO 3166-1 alpha-2; `places` are UN/LOCODEs (PECLL) or IATA airports (LIM).

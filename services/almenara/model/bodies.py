@@ -27,7 +27,7 @@ from almenara.model.ids import MemberId
 from almenara.model.values import Digest, Instant
 
 
-class RiskAlertUpdate(Part, kw_only=True, tag_field="kind", tag="RISK_ALERT_UPDATE"):
+class RiskAlertUpdate(Part, frozen=True, kw_only=True, tag_field="kind", tag="RISK_ALERT_UPDATE"):
     """Replace an alert as a whole; the message's version is one more, `supersedes` names the alert."""
 
     alert: RiskAlert
@@ -35,7 +35,7 @@ class RiskAlertUpdate(Part, kw_only=True, tag_field="kind", tag="RISK_ALERT_UPDA
     changed_fields: tuple[str, ...] = ()
 
 
-class RiskAlertWithdrawal(Part, kw_only=True, tag_field="kind", tag="RISK_ALERT_WITHDRAWAL"):
+class RiskAlertWithdrawal(Part, frozen=True, kw_only=True, tag_field="kind", tag="RISK_ALERT_WITHDRAWAL"):
     """Stop the controls of an alert; `duplicate_of` goes with reason DUPLICATE_OF alone."""
 
     target: UUID
@@ -44,7 +44,7 @@ class RiskAlertWithdrawal(Part, kw_only=True, tag_field="kind", tag="RISK_ALERT_
     effect: Effect = Effect.STOP_CONTROLS
 
 
-class Excepted(Part, kw_only=True):
+class Excepted(Part, frozen=True, kw_only=True):
     """Name statements of the epoch, `first_seq` to `last_seq`, that were not opened, and why.
 
     A range, so that a gap of thousands and the time before a late reader's anchor stay one entry.
@@ -55,7 +55,7 @@ class Excepted(Part, kw_only=True):
     code: str
 
 
-class Received(Part, kw_only=True):
+class Received(Part, frozen=True, kw_only=True):
     """Say how far one stream was received: up to `seq` with the chain hash there, save `excepted`."""
 
     publisher: MemberId
@@ -65,7 +65,7 @@ class Received(Part, kw_only=True):
     excepted: tuple[Excepted, ...] = ()
 
 
-class Decision(Part, kw_only=True):
+class Decision(Part, frozen=True, kw_only=True):
     """Say what was done with one message, and when; `code` goes with REJECTED."""
 
     publisher: MemberId
@@ -75,14 +75,14 @@ class Decision(Part, kw_only=True):
     at: Instant
 
 
-class Receipt(Part, kw_only=True, tag_field="kind", tag="RECEIPT"):
+class Receipt(Part, frozen=True, kw_only=True, tag_field="kind", tag="RECEIPT"):
     """Confirm streams (the vector of an audience) and answer single messages."""
 
     received: tuple[Received, ...] = ()
     decisions: tuple[Decision, ...] = ()
 
 
-class Finding(Part, kw_only=True):
+class Finding(Part, frozen=True, kw_only=True):
     """Describe one thing found in a control."""
 
     area: Area
@@ -95,7 +95,7 @@ class Finding(Part, kw_only=True):
     detection_method: str = ""
 
 
-class ControlResult(Part, kw_only=True, tag_field="kind", tag="CONTROL_RESULT"):
+class ControlResult(Part, frozen=True, kw_only=True, tag_field="kind", tag="CONTROL_RESULT"):
     """Say what was controlled and found, nil results too.
 
     The alert it answers is (alert_publisher, alert_id), both absent for a result without an alert.
@@ -117,7 +117,7 @@ class ControlResult(Part, kw_only=True, tag_field="kind", tag="CONTROL_RESULT"):
     profile_recommendation: Recommendation = Recommendation.ABSENT
 
 
-class InfoRequest(Part, kw_only=True, tag_field="kind", tag="INFO_REQUEST"):
+class InfoRequest(Part, frozen=True, kw_only=True, tag_field="kind", tag="INFO_REQUEST"):
     """Ask other administrations something, with a due date and the legal basis for asking."""
 
     subject_ref: str = ""
@@ -126,7 +126,7 @@ class InfoRequest(Part, kw_only=True, tag_field="kind", tag="INFO_REQUEST"):
     legal_basis: str
 
 
-class InfoResponse(Part, kw_only=True, tag_field="kind", tag="INFO_RESPONSE"):
+class InfoResponse(Part, frozen=True, kw_only=True, tag_field="kind", tag="INFO_RESPONSE"):
     """Answer a request, in whole or in part, or refuse it with a reason; `in_reply_to` names it."""
 
     subject_ref: str = ""
@@ -135,7 +135,7 @@ class InfoResponse(Part, kw_only=True, tag_field="kind", tag="INFO_RESPONSE"):
     refusal_reason: str = ""
 
 
-class OperationNotice(Part, kw_only=True, tag_field="kind", tag="OPERATION_NOTICE"):
+class OperationNotice(Part, frozen=True, kw_only=True, tag_field="kind", tag="OPERATION_NOTICE"):
     """Announce, amend, suspend or close a joint operation (its audience stands in the directory)."""
 
     operation_id: str
@@ -151,7 +151,7 @@ class OperationNotice(Part, kw_only=True, tag_field="kind", tag="OPERATION_NOTIC
     reporting_interval_days: int = 0
 
 
-class Condition(Part, kw_only=True):
+class Condition(Part, frozen=True, kw_only=True):
     """Compare one declared field with values; `weight` counts under combination SCORE alone."""
 
     field: str
@@ -160,7 +160,7 @@ class Condition(Part, kw_only=True):
     weight: float = 0.0
 
 
-class RiskProfile(Part, kw_only=True, tag_field="kind", tag="RISK_PROFILE"):
+class RiskProfile(Part, frozen=True, kw_only=True, tag_field="kind", tag="RISK_PROFILE"):
     """Give a machine-readable set of risk indicators.
 
     `expected_hit_rate` is 0 to 1 (0 when not given); `score_threshold` belongs to combination SCORE;

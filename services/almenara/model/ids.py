@@ -46,18 +46,14 @@ def member_id(text: str) -> MemberId:
 def audience_id(text: str) -> AudienceId:
     """Return the text as an audience id; raise Refused FORMAT otherwise."""
     if not _AUDIENCE.fullmatch(text):
-        raise Refused(
-            Code.FORMAT, f"audience id {text!r}: want 1 to 32 of a-z, 0-9 and -, as in op-condor"
-        )
+        raise Refused(Code.FORMAT, f"audience id {text!r}: want 1 to 32 of a-z, 0-9 and -, as in op-condor")
     return AudienceId(text)
 
 
 def federation_name(text: str) -> str:
     """Return the text as a federation name; raise Refused FORMAT otherwise."""
     if not _FEDERATION.fullmatch(text):
-        raise Refused(
-            Code.FORMAT, f"federation name {text!r}: want 1 to 16 of a-z and 0-9, a letter first"
-        )
+        raise Refused(Code.FORMAT, f"federation name {text!r}: want 1 to 16 of a-z and 0-9, a letter first")
     return text
 
 

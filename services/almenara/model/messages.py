@@ -27,7 +27,7 @@ EVERY_MEMBER = MemberId("")
 """The member of an action that is asked of all recipients."""
 
 
-class Handling(Part, kw_only=True):
+class Handling(Part, frozen=True, kw_only=True):
     """Say who may see a message, for what, on which legal basis, and until when."""
 
     tlp: Tlp
@@ -38,7 +38,7 @@ class Handling(Part, kw_only=True):
     retention_until: Instant | None = None
 
 
-class Action(Part, kw_only=True):
+class Action(Part, frozen=True, kw_only=True):
     """Ask one member, or all of them, to do something at a point of the journey."""
 
     member: MemberId = EVERY_MEMBER
@@ -47,7 +47,7 @@ class Action(Part, kw_only=True):
     feedback_due: Instant | None = None
 
 
-class Text(Part, kw_only=True):
+class Text(Part, frozen=True, kw_only=True):
     """Give title and narrative in one language."""
 
     lang: Language
@@ -56,7 +56,7 @@ class Text(Part, kw_only=True):
     written_by: WrittenBy = WrittenBy.HUMAN
 
 
-class Attachment(Part, kw_only=True):
+class Attachment(Part, frozen=True, kw_only=True):
     """Refer to a document kept elsewhere, by its hash; `size` is in bytes."""
 
     name: str
@@ -65,7 +65,7 @@ class Attachment(Part, kw_only=True):
     size: int
 
 
-class Message(Part, kw_only=True):
+class Message(Part, frozen=True, kw_only=True):
     """Carry one business document; its identity is (publisher, message_id) everywhere.
 
     `recipients` empty means the whole audience; else the message is sealed to those members alone.
