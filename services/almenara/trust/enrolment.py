@@ -45,10 +45,6 @@ class SigningKeyEntry(msgspec.Struct, frozen=True, kw_only=True):
     valid_from: datetime
     valid_until: datetime | None
 
-    def speaks_at(self, moment: datetime) -> bool:
-        """Tell whether the key speaks for its member at that time."""
-        return self.valid_from <= moment and (self.valid_until is None or moment < self.valid_until)
-
 
 class SealingKeyEntry(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """The hybrid key to which sender keys are wrapped for a member."""

@@ -1,0 +1,305 @@
+"""May a Kafka record be believed, whose is it, and what does it say? The order of DESIGN 4.
+
+    admit              size, envelope, payload type, key, signature, payload, stream, directory
+      (the chain is judged by the subscriber, on what `admit` returns)
+    unwrap_sender_key  the one slot that is mine, if the statement announces a key
+    open_statement     commitment, decryption, schema, batch, recipients
+      (the rules of each message are `model.rules`; what cannot be read stands as its refusal)
+
+No byte of the payload is decoded before its signature is proven. A `RecordRefused` proves nothing
+about its author and must not touch a chain. A `StatementRefused` is by its author but not to be
+believed; only `RefusedInChain` has a place in this chain, and advances it.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
+
+import msgspec
+from cryptography.exceptions import InvalidSignature
+
+from almenara.clock import from_micros
+from almenara.errors import Code, Held, RecordRefused, StatementRefused
+from almenara.model.ids import MemberId, Stream
+from almenara.wire.avro import sha256_hex
+from almenara.wire.messages import decode_batch
+from almenara.wire.records import (
+    PAYLOAD_HEARTBEAT,
+    PAYLOAD_STATEMENT,
+    Head,
+    Heartbeat,
+    Scope,
+    Statement,
+    pae,
+    parse_heartbeat,
+    parse_record,
+    parse_statement,
+    statement_hash,
+)
+from almenara.wire.seal import SenderKey, StreamContext, open_sealed, statement_key, unwrap
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from almenara.errors import MessageRefused
+    from almenara.model.messages import Message
+    from almenara.trust.directory import Directory, Member
+    from almenara.trust.enrolment import SigningKeyEntry
+    from almenara.trust.keys import SealingKey
+    from almenara.wire.records import SignedRecord
+
+CLOCK_TOLERANCE = timedelta(minutes=5)
+"""How far apart the clocks of a member and a reader may stand at the start of a key (DESIGN 5)."""
+
+
+class VerifiedStatement(msgspec.Struct, frozen=True, kw_only=True):
+    """A statement whose author is proven: a member's, on its own stream; its chain is not judged."""
+
+    stream: Stream
+    head: Head
+    statement_hash: bytes
+    statement: Statement
+    record: bytes
+    key_id: bytes
+
+
+class VerifiedHeartbeat(msgspec.Struct, frozen=True, kw_only=True):
+    """A heartbeat whose author is proven; its directory may be newer than the reader's."""
+
+    stream: Stream
+    heartbeat: Heartbeat
+    record: bytes
+
+
+class OpenedMessage(NamedTuple):
+    """A message and its own bytes; one that could not be read stands as its refusal."""
+
+    message: Message | MessageRefused
+    item: bytes
+
+
+class OpenedStatement(msgspec.Struct, frozen=True, kw_only=True):
+    """What a statement says to this reader; `k_s` opens it and no other, as evidence."""
+
+    verified: VerifiedStatement
+    recipients: tuple[MemberId, ...]
+    messages: tuple[OpenedMessage, ...]
+    k_s: bytes
+
+
+class RefusedInChain(StatementRefused):
+    """A statement at its place in its author's own chain, which it advances though it is refused."""
+
+    def __init__(self, code: Code, text: str, verified: VerifiedStatement) -> None:
+        super().__init__(code, text)
+        self.verified = verified
+
+
+def admit(
+    value: bytes, *, stream: Stream, directory: Directory, now: datetime
+) -> VerifiedStatement | VerifiedHeartbeat:
+    """Return what a record of this stream's topic says, with its author proven.
+
+    Raises RecordRefused: OVERSIZE, UNKNOWN_SCHEMA, MALFORMED, NOT_CANONICAL, PAYLOAD_TYPE, UNSIGNED,
+    UNKNOWN_KEY, KEY_NOT_VALID, BAD_SIGNATURE. Raises StatementRefused for what its author signed all
+    the same: the codes of its payload's shape, STREAM_OWNER, WRONG_STREAM, UNKNOWN_AUDIENCE; and as
+    RefusedInChain NOT_IN_AUDIENCE. Raises Held DIRECTORY_BEHIND for a statement that was sealed by a
+    newer directory: refresh, and judge it again.
+    """
+    record = parse_record(value)
+    if record.payload_type not in (PAYLOAD_STATEMENT, PAYLOAD_HEARTBEAT):
+        raise RecordRefused(
+            Code.PAYLOAD_TYPE,
+            f"record on {stream}: its payload type is unknown; upgrade, or ask its publisher",
+        )
+    member, key = _proven_signer(record, stream=stream, directory=directory, now=now)
+    if record.payload_type == PAYLOAD_HEARTBEAT:
+        heartbeat = _decode_heartbeat(record.payload)
+        _require_in_force(key, member, heartbeat.issued_at)
+        _require_own_stream(heartbeat, member, stream=stream, directory=directory)
+        if member.id not in directory.audience(stream.audience).members:
+            raise StatementRefused(Code.NOT_IN_AUDIENCE, _not_in_audience(stream, directory))
+        return VerifiedHeartbeat(stream=stream, heartbeat=heartbeat, record=value)
+    statement = _decode_statement(record.payload)
+    head = statement.head
+    _require_in_force(key, member, head.issued_at)
+    _require_own_stream(head, member, stream=stream, directory=directory)
+    if head.directory_version > directory.version:
+        raise Held(
+            Code.DIRECTORY_BEHIND,
+            f"statement {stream} {head.seq}: sealed by directory {head.directory_version}, mine is "
+            f"{directory.version}; refresh it",
+        )
+    verified = VerifiedStatement(
+        stream=stream,
+        head=head,
+        statement_hash=statement_hash(record.payload),
+        statement=statement,
+        record=value,
+        key_id=key.key_id,
+    )
+    if member.id not in directory.audience(stream.audience).members:
+        raise RefusedInChain(Code.NOT_IN_AUDIENCE, _not_in_audience(stream, directory), verified)
+    return verified
+
+
+def unwrap_sender_key(verified: VerifiedStatement, sealing_keys: Sequence[SealingKey]) -> SenderKey:
+    """Return the sender key that the statement announces to the owner of these keys, newest first.
+
+    One slot is tried, however many there are. Raises StatementRefused: KEY_MISSING if no slot is mine
+    or mine does not open, NOT_FOR_ME if mine opens to another key and the statement is for a list.
+    """
+    head = verified.head
+    slots = {slot.key_id: slot.wrap for slot in verified.statement.key_wraps}
+    mine = next((key for key in sealing_keys if key.key_id in slots), None)
+    if mine is None:
+        raise StatementRefused(
+            Code.KEY_MISSING,
+            f"statement {verified.stream} {head.seq}: announces a sender key without a slot for this member; its "
+            "publisher must announce it again",
+        )
+    try:
+        key = unwrap(
+            slots[mine.key_id],
+            mine.private,
+            context=StreamContext.of(head),
+            sender_key=head.sender_key,
+            key_id=mine.key_id,
+        )
+    except StatementRefused as refusal:
+        if refusal.code is Code.NOT_FOR_ME and head.scope is Scope.AUDIENCE:
+            # Nobody in the audience may be left out: what is random in a list is a fault here.
+            raise StatementRefused(Code.KEY_MISSING, refusal.text) from refusal
+        raise
+    return SenderKey(key=key, id=head.sender_key)
+
+
+def open_statement(
+    verified: VerifiedStatement, *, reader: MemberId, sender_key: SenderKey, directory: Directory
+) -> OpenedStatement:
+    """Return what the statement says to this reader.
+
+    Raises StatementRefused: KEY_MISSING for a sender key that its head does not name, KEY_COMMITMENT,
+    PADDING and UNSEALABLE for what does not open, SCHEMA_NOT_ALLOWED, the codes of the batch's shape,
+    NOT_A_RECIPIENT if the batch does not name the reader of a list, or names anyone to an audience.
+    """
+    head, stream = verified.head, verified.stream
+    if sender_key.id != head.sender_key:
+        raise StatementRefused(
+            Code.KEY_MISSING,
+            f"statement {stream} {head.seq}: sealed with another sender key; find the one it names",
+        )
+    k_s = statement_key(sender_key.key, StreamContext.of(head), head.seq)
+    data = open_sealed(k_s, head, verified.statement.head_bytes, verified.statement.sealed)
+    if _batch_schema() not in directory.schemas:
+        raise StatementRefused(
+            Code.SCHEMA_NOT_ALLOWED,
+            f"statement {stream} {head.seq}: directory {directory.version} does not allow its schema of a batch; the "
+            " coordinator must allow it",
+        )
+    batch = decode_batch(data)
+    if not _is_addressed(batch.recipients, head.scope, reader=reader, publisher=stream.publisher):
+        raise StatementRefused(
+            Code.NOT_A_RECIPIENT,
+            f"statement {stream} {head.seq}: of scope {head.scope}, its batch does not name its readers so; "
+            "its publisher must publish it again",
+        )
+    return OpenedStatement(
+        verified=verified,
+        recipients=batch.recipients,
+        messages=tuple(map(OpenedMessage, batch.messages, batch.items)),
+        k_s=k_s,
+    )
+
+
+@cache
+def _batch_schema() -> str:
+    return sha256_hex("Batch")
+
+
+def _is_addressed(
+    recipients: tuple[MemberId, ...], scope: Scope, *, reader: MemberId, publisher: MemberId
+) -> bool:
+    if scope is Scope.AUDIENCE:
+        return not recipients
+    # The publisher reads its own list back. An empty list names nobody, never everyone.
+    return bool(recipients) and reader in {*recipients, publisher}
+
+
+def _proven_signer(
+    record: SignedRecord, *, stream: Stream, directory: Directory, now: datetime
+) -> tuple[Member, SigningKeyEntry]:
+    if not record.signatures:
+        raise RecordRefused(Code.UNSIGNED, f"record on {stream}: no signature; ask its publisher")
+    if len(record.signatures) > 1:
+        raise RecordRefused(
+            Code.MALFORMED,
+            f"record on {stream}: {len(record.signatures)} signatures, want one; ask its publisher",
+        )
+    signature = record.signatures[0]
+    member, key = directory.signer(signature.key_id)
+    if key.valid_from > now + CLOCK_TOLERANCE:
+        _refuse_key(key, member)
+    try:
+        key.public.verify(signature.signature, pae(record.payload_type, record.payload))
+    except InvalidSignature as exc:
+        raise RecordRefused(
+            Code.BAD_SIGNATURE,
+            f"record on {stream}: not signed by the key of {member.id} that it names; ask {member.id}",
+        ) from exc
+    return member, key
+
+
+def _require_in_force(key: SigningKeyEntry, member: Member, issued_at: int) -> None:
+    # Still a RecordRefused: a key outside its time proves nothing, whoever holds it by now.
+    moment = from_micros(issued_at)
+    if moment < key.valid_from - CLOCK_TOLERANCE or (
+        key.valid_until is not None and moment >= key.valid_until
+    ):
+        _refuse_key(key, member)
+
+
+def _refuse_key(key: SigningKeyEntry, member: Member) -> NoReturn:
+    raise RecordRefused(
+        Code.KEY_NOT_VALID,
+        f"signing key {key.key_id.hex()}: does not speak for {member.id} at that time; ask {member.id}",
+    )
+
+
+def _require_own_stream(
+    said: Head | Heartbeat, member: Member, *, stream: Stream, directory: Directory
+) -> None:
+    if member.id != stream.publisher:
+        raise StatementRefused(
+            Code.STREAM_OWNER,
+            f"record on {stream}: signed by {member.id}; only {stream.publisher} may write there",
+        )
+    if (said.federation, said.audience, said.publisher) != (directory.federation, *stream):
+        raise StatementRefused(
+            Code.WRONG_STREAM,
+            f"record on {stream}: says it stands on another stream; it was moved there, ask the coordinator",
+        )
+
+
+def _not_in_audience(stream: Stream, directory: Directory) -> str:
+    return (
+        f"record on {stream}: directory {directory.version} does not have {stream.publisher} active in that "
+        "audience; the coordinator must admit it"
+    )
+
+
+def _decode_statement(payload: bytes) -> Statement:
+    try:
+        return parse_statement(payload)
+    except RecordRefused as refusal:
+        raise StatementRefused(refusal.code, refusal.text) from refusal
+
+
+def _decode_heartbeat(payload: bytes) -> Heartbeat:
+    try:
+        return parse_heartbeat(payload)
+    except RecordRefused as refusal:
+        raise StatementRefused(refusal.code, refusal.text) from refusal

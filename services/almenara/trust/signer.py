@@ -1,0 +1,89 @@
+"""How does a member sign a statement or a heartbeat of its own? The counterpart of `admit`.
+
+Pure: the same key, head, nonce and batch give the same bytes. Which place in the chain to sign is the
+publisher's to decide, and what is signed counts only once its store has it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from almenara.wire.records import (
+    PAYLOAD_HEARTBEAT,
+    PAYLOAD_STATEMENT,
+    Head,
+    Signature,
+    SignedRecord,
+    encode_head,
+    encode_heartbeat,
+    encode_record,
+    encode_statement,
+    pae,
+    statement_hash,
+)
+from almenara.wire.seal import SenderKey, StreamContext, key_commitment, seal, statement_key
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from almenara.trust.keys import SigningKey
+    from almenara.wire.records import Heartbeat, KeyWrap, Scope
+
+
+class SignedStatement(NamedTuple):
+    """The Kafka value of a statement, and the hash that the next one names as `prev`."""
+
+    record: bytes
+    hash: bytes
+
+
+def make_statement(
+    signing_key: SigningKey,
+    *,
+    context: StreamContext,
+    seq: int,
+    prev: bytes,
+    issued_at: int,
+    directory_version: int,
+    scope: Scope,
+    elicits_receipt: bool,
+    sender_key: SenderKey,
+    key_wraps: Sequence[KeyWrap],
+    batch: bytes,
+    nonce: bytes | None = None,
+) -> SignedStatement:
+    """Return a batch sealed under its head and signed, `issued_at` in microseconds.
+
+    `nonce` is for golden vectors; it is random otherwise. Raises Refused OVERSIZE for a batch or a
+    record that is too large.
+    """
+    k_s = statement_key(sender_key.key, context, seq)
+    head = encode_head(
+        Head(
+            federation=context.federation,
+            audience=context.audience,
+            publisher=context.publisher,
+            epoch=context.epoch,
+            seq=seq,
+            prev=prev,
+            issued_at=issued_at,
+            directory_version=directory_version,
+            scope=scope,
+            elicits_receipt=elicits_receipt,
+            sender_key=sender_key.id,
+            key_commitment=key_commitment(k_s),
+        )
+    )
+    payload = encode_statement(head, key_wraps, seal(k_s, head, batch, nonce=nonce))
+    return SignedStatement(sign_record(signing_key, PAYLOAD_STATEMENT, payload), statement_hash(payload))
+
+
+def make_heartbeat(signing_key: SigningKey, heartbeat: Heartbeat) -> bytes:
+    """Return the Kafka value of a heartbeat."""
+    return sign_record(signing_key, PAYLOAD_HEARTBEAT, encode_heartbeat(heartbeat))
+
+
+def sign_record(signing_key: SigningKey, payload_type: str, payload: bytes) -> bytes:
+    """Return the Kafka value of a payload signed by this key; raise Refused OVERSIZE if too large."""
+    signature = Signature(key_id=signing_key.key_id, signature=signing_key.sign(pae(payload_type, payload)))
+    return encode_record(SignedRecord(payload_type=payload_type, payload=payload, signatures=(signature,)))
