@@ -158,8 +158,8 @@ def unwrap_sender_key(verified: VerifiedStatement, sealing_keys: Sequence[Sealin
     if mine is None:
         raise StatementRefused(
             Code.KEY_MISSING,
-            f"statement {verified.stream} {head.seq}: announces a sender key without a slot for this member; its "
-            "publisher must announce it again",
+            f"statement {verified.stream} {head.seq}: announces a sender key without a slot for this "
+            "member; its publisher must announce it again",
         )
     try:
         key = unwrap(
@@ -197,8 +197,8 @@ def open_statement(
     if _batch_schema() not in directory.schemas:
         raise StatementRefused(
             Code.SCHEMA_NOT_ALLOWED,
-            f"statement {stream} {head.seq}: directory {directory.version} does not allow its schema of a batch; the "
-            " coordinator must allow it",
+            f"statement {stream} {head.seq}: directory {directory.version} does not allow its schema of a "
+            "batch; the coordinator must allow it",
         )
     batch = decode_batch(data)
     if not _is_addressed(batch.recipients, head.scope, reader=reader, publisher=stream.publisher):
