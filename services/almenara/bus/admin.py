@@ -1,0 +1,347 @@
+"""How does the coordinator make the cluster what the directory says, and see where it drifted?
+
+The only module that imports kafka-python: aiokafka has no calls for access lists. The client blocks,
+so every call runs in a thread. Kafka answers before a change shows: `sync` waits until it does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
+
+import kafka.errors
+import msgspec
+from kafka.admin import (
+    ACL,
+    ACLFilter,
+    ACLOperation,
+    ACLPermissionType,
+    ACLResourcePatternType,
+    ConfigResource,
+    ConfigResourceType,
+    KafkaAdminClient,
+    ResourcePattern,
+    ResourcePatternFilter,
+    ResourceType,
+)
+from kafka.net.compat import KafkaNetClient
+
+from almenara.bus.topics import AclRule, Operation, Pattern, Resource
+from almenara.errors import AlmenaraError, Code, Misconfigured, Refused, Unavailable
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Collection, Iterable
+    from types import TracebackType
+
+    from almenara.bus.topics import TopicSettings
+
+T = TypeVar("T")
+
+REQUEST_TIMEOUT_S = 15.0
+"""Wait for one answer; creating a hundred topics takes the embedded broker about a second."""
+
+VISIBLE_TIMEOUT_S = 10.0
+"""Wait until a change shows: some 50 ms on an idle broker."""
+
+_VISIBLE_POLL_S = 0.02
+
+_ANY_ACL = ACLFilter(
+    principal=None,
+    host=None,
+    operation=ACLOperation.ANY,
+    permission_type=ACLPermissionType.ANY,
+    resource_pattern=ResourcePatternFilter(ResourceType.ANY, None, ACLResourcePatternType.ANY),
+)
+
+
+class TopicState(msgspec.Struct, frozen=True, kw_only=True):
+    """What a topic is like on the cluster; `configs` are the settings made for it alone."""
+
+    name: str
+    topic_id: str
+    partitions: int
+    replication: int
+    configs: Mapping[str, str]
+
+
+class ClusterState(NamedTuple):
+    """Which cluster answers, and how many brokers it has."""
+
+    cluster_id: str
+    brokers: int
+
+
+class Drift(msgspec.Struct, frozen=True, kw_only=True):
+    """What `sync` had to change; empty when the cluster was as the directory says."""
+
+    topics_created: tuple[str, ...] = ()
+    topics_changed: tuple[str, ...] = ()
+    acls_created: tuple[AclRule, ...] = ()
+    acls_removed: tuple[AclRule, ...] = ()
+
+    def __bool__(self) -> bool:
+        return any((self.topics_created, self.topics_changed, self.acls_created, self.acls_removed))
+
+
+class Admin:
+    """The coordinator's hand on the cluster; needs an operator's certificate. Opens at the first call.
+
+    Every method raises Unavailable BROKER_DOWN when the cluster does not answer, Refused
+    BROKER_REFUSES when the certificate may not do it, Misconfigured when the cluster cannot.
+    """
+
+    def __init__(self, bootstrap: str, context: ssl.SSLContext) -> None:
+        self._bootstrap = bootstrap
+        self._context = context
+        self._client: KafkaAdminClient | None = None
+        self._opening = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._client is not None:
+            client, self._client = self._client, None
+            await asyncio.to_thread(client.close)
+
+    async def describe(self) -> ClusterState:
+        """Return which cluster answers."""
+        found = await self._call(lambda client: client.describe_cluster())
+        return ClusterState(found["cluster_id"], len(found["brokers"]))
+
+    async def list_topics(self) -> frozenset[str]:
+        """Return the names of all topics but Kafka's own."""
+        names = await self._call(lambda client: client.list_topics())
+        return frozenset(name for name in names if not name.startswith("__"))
+
+    async def topics(self, names: Collection[str]) -> dict[str, TopicState]:
+        """Return the topics of those names that exist."""
+        return await self._call(lambda client: _read_topics(client, sorted(names))) if names else {}
+
+    async def ensure_topics(self, wanted: Iterable[TopicSettings]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Create what is missing and put other settings right; return both lists of names.
+
+        Raises Misconfigured if a topic has another number of partitions: that cannot be undone, and
+        order within the stream would be lost.
+        """
+        settings = {topic.name: topic for topic in wanted}
+        found = await self.topics(settings)
+        missing = [settings[name] for name in sorted(settings.keys() - found.keys())]
+        changed = []
+        for name, state in found.items():
+            if state.partitions != settings[name].partitions:
+                raise Misconfigured(
+                    Code.CONFIGURATION,
+                    f"topic {name}: it has {state.partitions} partitions instead of "
+                    f"{settings[name].partitions}; delete it, its authors send again what they keep",
+                )
+            if settings[name].configs().items() - state.configs.items():
+                changed.append(settings[name])
+        if missing:
+            await self._call(lambda client: _create_topics(client, missing))
+        if changed:
+            await self._call(lambda client: _configure_topics(client, changed))
+        return tuple(topic.name for topic in missing), tuple(topic.name for topic in changed)
+
+    async def delete_topics(self, names: Collection[str]) -> None:
+        """Delete topics with all their records."""
+        if names:
+            await self._call(lambda client: client.delete_topics(sorted(names)))
+
+    async def acls(self) -> frozenset[AclRule]:
+        """Return the whole access list of the cluster."""
+        found, _ = await self._call(lambda client: client.describe_acls(_ANY_ACL))
+        return frozenset(map(_rule, found))
+
+    async def create_acls(self, rules: Collection[AclRule]) -> None:
+        """Add rules, those that exist already included."""
+        if rules:
+            await self._call(lambda client: _create_acls(client, rules))
+
+    async def delete_acls(self, rules: Collection[AclRule]) -> None:
+        """Remove exactly these rules."""
+        if rules:
+            await self._call(lambda client: _delete_acls(client, rules))
+
+    async def sync(self, topics: Iterable[TopicSettings], acls: Collection[AclRule]) -> Drift:
+        """Make the cluster hold these topics and exactly these rules; return what was changed.
+
+        The cluster belongs to the federation, so a rule that the directory does not ask for is a
+        hole and goes, whoever it favours. Other topics stay: only a person deletes records. Returns
+        once the rules show. A crash leaves a part done; the next call does the rest.
+        """
+        created, changed = await self.ensure_topics(topics)
+        wanted = frozenset(acls)
+        found = await self.acls()
+        await self.delete_acls(found - wanted)
+        await self.create_acls(wanted - found)
+        if found != wanted:
+            await self._until_rules_are(wanted)
+        return Drift(
+            topics_created=created,
+            topics_changed=changed,
+            acls_created=tuple(sorted(wanted - found)),
+            acls_removed=tuple(sorted(found - wanted)),
+        )
+
+    async def _until_rules_are(self, wanted: frozenset[AclRule]) -> None:
+        deadline = time.monotonic() + VISIBLE_TIMEOUT_S
+        while await self.acls() != wanted:
+            if time.monotonic() > deadline:
+                raise Unavailable(
+                    Code.TIMED_OUT,
+                    f"access list: not as written after {VISIBLE_TIMEOUT_S:.0f} s; another coordinator may "
+                    "be changing it",
+                )
+            await asyncio.sleep(_VISIBLE_POLL_S)
+
+    async def _call(self, work: Callable[[KafkaAdminClient], T]) -> T:
+        try:
+            async with self._opening:
+                if self._client is None:
+                    self._client = await asyncio.to_thread(self._open)
+            return await asyncio.to_thread(work, self._client)
+        except kafka.errors.KafkaError as exc:
+            raise self._named(exc) from exc
+
+    def _open(self) -> KafkaAdminClient:
+        # The constructor connects; if that fails nobody holds the client and its thread would stay.
+        opened: list[KafkaNetClient] = []
+
+        def remember(**configs: Any) -> KafkaNetClient:  # noqa: ANN401 - kafka-python's own options
+            opened.append(KafkaNetClient(**configs))
+            return opened[0]
+
+        try:
+            return KafkaAdminClient(
+                bootstrap_servers=self._bootstrap,
+                client_id="almenara-admin",
+                security_protocol="SSL",
+                ssl_context=self._context,
+                request_timeout_ms=int(REQUEST_TIMEOUT_S * 1000),
+                bootstrap_timeout_ms=int(REQUEST_TIMEOUT_S * 1000),
+                reconnect_backoff_max_ms=1000,
+                kafka_client=remember,
+            )
+        except kafka.errors.KafkaError:
+            for client in opened:
+                client.close()
+                client._net.stop()  # noqa: SLF001 - as KafkaAdminClient.close does
+            raise
+
+    def _named(self, exc: kafka.errors.KafkaError) -> AlmenaraError:
+        if isinstance(exc, kafka.errors.AuthorizationError):
+            return Refused(
+                Code.BROKER_REFUSES,
+                f"cluster {self._bootstrap}: this certificate is not an operator's; use the coordinator's",
+            )
+        if isinstance(exc, kafka.errors.BrokerResponseError) and not isinstance(
+            exc, kafka.errors.RetriableError
+        ):
+            return Misconfigured(
+                Code.CONFIGURATION,
+                f"cluster {self._bootstrap}: it refuses the request ({type(exc).__name__}); compare its "
+                "settings with deploy/RUNBOOK.md",
+            )
+        return Unavailable(
+            Code.BROKER_DOWN,
+            f"cluster {self._bootstrap}: no answer; see that the broker runs",
+        )
+
+
+def _read_topics(client: KafkaAdminClient, names: list[str]) -> dict[str, TopicState]:
+    existing = [topic for topic in client.describe_topics(names) if topic["error_code"] == 0]
+    resources = [ConfigResource(ConfigResourceType.TOPIC, topic["name"]) for topic in existing]
+    configs = client.describe_configs(resources)["topic"] if resources else {}
+    return {
+        topic["name"]: TopicState(
+            name=topic["name"],
+            topic_id=str(topic["topic_id"]),
+            partitions=len(topic["partitions"]),
+            replication=min((len(part["replica_nodes"]) for part in topic["partitions"]), default=0),
+            configs={key: config["value"] for key, config in configs[topic["name"]].items()},
+        )
+        for topic in existing
+    }
+
+
+def _create_topics(client: KafkaAdminClient, topics: list[TopicSettings]) -> None:
+    # Another coordinator may have made it a moment ago; the next sync compares its settings.
+    with suppress(kafka.errors.TopicAlreadyExistsError):
+        client.create_topics(
+            {
+                topic.name: {
+                    "num_partitions": topic.partitions,
+                    "replication_factor": topic.replication,
+                    "configs": topic.configs(),
+                }
+                for topic in topics
+            }
+        )
+    client.wait_for_topics([topic.name for topic in topics], timeout_ms=int(VISIBLE_TIMEOUT_S * 1000))
+
+
+def _configure_topics(client: KafkaAdminClient, topics: list[TopicSettings]) -> None:
+    resources = [
+        ConfigResource(ConfigResourceType.TOPIC, topic.name, configs=topic.configs()) for topic in topics
+    ]
+    for name, result in client.alter_configs(resources, incremental=True)["topic"].items():
+        if result != "OK":
+            raise Misconfigured(Code.CONFIGURATION, f"topic {name}: its settings are refused ({result})")
+
+
+def _create_acls(client: KafkaAdminClient, rules: Collection[AclRule]) -> None:
+    # Failures come back as values, not as exceptions.
+    for failure in client.create_acls(list(map(_acl, rules)))["failed"]:
+        raise failure
+
+
+def _delete_acls(client: KafkaAdminClient, rules: Collection[AclRule]) -> None:
+    for _, _, error in client.delete_acls(list(map(_acl_filter, rules))):
+        if error is not kafka.errors.NoError:
+            raise error
+
+
+def _acl(rule: AclRule) -> ACL:
+    return ACL(
+        principal=rule.principal,
+        host=rule.host,
+        operation=ACLOperation[rule.operation.name],
+        permission_type=ACLPermissionType.ALLOW if rule.allow else ACLPermissionType.DENY,
+        resource_pattern=ResourcePattern(
+            ResourceType[rule.resource_type.name], rule.name, ACLResourcePatternType[rule.pattern.name]
+        ),
+    )
+
+
+def _acl_filter(rule: AclRule) -> ACLFilter:
+    acl = _acl(rule)
+    pattern = acl.resource_pattern
+    return ACLFilter(
+        principal=acl.principal,
+        host=acl.host,
+        operation=acl.operation,
+        permission_type=acl.permission_type,
+        resource_pattern=ResourcePatternFilter(
+            pattern.resource_type, pattern.resource_name, pattern.pattern_type
+        ),
+    )
+
+
+def _rule(acl: ACL) -> AclRule:
+    pattern = acl.resource_pattern
+    return AclRule(
+        principal=acl.principal,
+        operation=Operation[acl.operation.name],
+        resource_type=Resource[pattern.resource_type.name],
+        name=pattern.resource_name,
+        pattern=Pattern[pattern.pattern_type.name],
+        host=acl.host,
+        allow=acl.permission_type is ACLPermissionType.ALLOW,
+    )

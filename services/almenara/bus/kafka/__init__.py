@@ -1,0 +1,14 @@
+"""How do records get to the broker and from it? The only package that imports aiokafka.
+
+Clients open at the first call, so that a node starts while the broker is away. Both take a live
+SSLContext: after `load_cert_chain` on it, new connections use the new certificate; open ones keep
+the old, so renew by closing and making the client anew.
+"""
+
+from __future__ import annotations
+
+from almenara.bus.kafka.connection import REQUEST_TIMEOUT_S, answers
+from almenara.bus.kafka.reader import Reader
+from almenara.bus.kafka.sender import Sender
+
+__all__ = ["REQUEST_TIMEOUT_S", "Reader", "Sender", "answers"]

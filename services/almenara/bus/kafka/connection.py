@@ -1,0 +1,85 @@
+"""How do we reach the broker, and what do aiokafka's errors mean for the caller?"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from aiokafka import AIOKafkaClient
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+)
+
+from almenara.bus.configuration import BATCH_MAX
+from almenara.errors import Code, Refused, Unavailable
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator
+
+REQUEST_TIMEOUT_S = 10.0
+"""Wait for one answer of the broker: it takes milliseconds, a restart 5 s."""
+
+
+async def answers(bootstrap: str, context: ssl.SSLContext, *, timeout_s: float = 2.0) -> bool:
+    """Tell whether a broker answers a request over TLS at that address."""
+    host, port = bootstrap.rsplit(":", 1)
+    try:
+        async with asyncio.timeout(timeout_s):
+            # aiokafka logs every failed attempt as an error: knock first.
+            _, writer = await asyncio.open_connection(host, int(port))
+            writer.close()
+            await writer.wait_closed()
+    except (OSError, TimeoutError):
+        return False
+    client = AIOKafkaClient(**connection(bootstrap, context, "almenara-probe", timeout_s))
+    try:
+        await client.bootstrap()
+        return bool(client.cluster.brokers())
+    except KafkaError:
+        return False
+    finally:
+        await client.close()
+
+
+@asynccontextmanager
+async def named(bootstrap: str, timeout_s: float, *, topic: str | None = None) -> AsyncIterator[None]:
+    """Bound what is done inside in time, and give aiokafka's errors the names of errors.py."""
+    subject = f"broker {bootstrap}" if topic is None else f"topic {topic}"
+    try:
+        async with asyncio.timeout(timeout_s):
+            yield
+    except (TopicAuthorizationFailedError, ClusterAuthorizationFailedError) as exc:
+        raise Refused(
+            Code.BROKER_REFUSES,
+            f"{subject}: the broker refuses this certificate; ask the coordinator whether the member is "
+            "admitted with this generation of it",
+        ) from exc
+    except MessageSizeTooLargeError as exc:
+        raise Refused(
+            Code.OVERSIZE, f"{subject}: a record is larger than {BATCH_MAX} bytes; split it"
+        ) from exc
+    except UnknownTopicOrPartitionError as exc:
+        raise Unavailable(
+            Code.BROKER_DOWN, f"{subject}: not on the cluster; it comes when the coordinator has synchronized"
+        ) from exc
+    except (KafkaError, TimeoutError) as exc:
+        raise Unavailable(
+            Code.BROKER_DOWN, f"{subject}: the broker does not answer; what waits is sent when it is back"
+        ) from exc
+
+
+def connection(bootstrap: str, context: ssl.SSLContext, client_id: str, timeout_s: float) -> dict[str, Any]:
+    """Return what every aiokafka client is made with; its own defaults are plain text."""
+    return {
+        "bootstrap_servers": bootstrap,
+        "client_id": client_id,
+        "security_protocol": "SSL",
+        "ssl_context": context,
+        "request_timeout_ms": int(timeout_s * 1000),
+    }

@@ -1,0 +1,342 @@
+"""How do records come from the broker, over its restarts, refusals and silence?
+
+The fetcher of aiokafka says nothing of a topic that it may not read, or that has gone: it asks for
+metadata in a loop and returns no records. So every topic is probed before it is assigned, and looked
+at again when a poll stays empty. aiokafka itself recovers from a restart of the broker, which comes
+back at the same address.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Self
+
+import structlog
+from aiokafka import AIOKafkaClient, AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import (
+    InvalidTopicError,
+    KafkaConnectionError,
+    LeaderNotAvailableError,
+    NoError,
+    OffsetOutOfRangeError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
+from aiokafka.protocol.fetch import FetchRequest
+from aiokafka.protocol.metadata import MetadataRequest
+from aiokafka.protocol.offset import OffsetRequest
+
+from almenara.bus.configuration import BATCH_MAX
+from almenara.bus.kafka.connection import REQUEST_TIMEOUT_S, connection, named
+from almenara.bus.received import Access, Received
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Collection, Mapping
+    from types import TracebackType
+
+FETCH_MAX = 4 * 1024 * 1024
+"""Bytes of one fetch over all topics: bounds what a reader keeps in memory."""
+
+SILENCE_S = 5.0
+"""An idle broker answers every fetch within half a second; ten of them missing is an absence."""
+
+_EARLIEST = -2
+_LATEST = -1
+_ANY_REPLICA = -1
+_UNCOMMITTED = 0  # nobody writes in transactions here
+
+log = structlog.get_logger()
+
+
+class Reader:
+    """Read topics without a consumer group: whoever calls keeps the offsets.
+
+    `access` says of every topic that was ever asked for whether it is read, and if not, why.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        context: ssl.SSLContext,
+        *,
+        client_id: str = "almenara-reader",
+        request_timeout_s: float = REQUEST_TIMEOUT_S,
+        fetch_max: int = FETCH_MAX,
+        silence_s: float = SILENCE_S,
+    ) -> None:
+        self._bootstrap = bootstrap
+        self._context = context
+        self._client_id = client_id
+        self._timeout_s = request_timeout_s
+        self._fetch_max = fetch_max
+        self._silence_s = silence_s
+        # Questions have a connection of their own: on the consumer's they wait behind its fetch.
+        self._client: AIOKafkaClient | None = None
+        self._consumer: AIOKafkaConsumer | None = None
+        self._opening = asyncio.Lock()
+        self._next: dict[str, int] = {}
+        self._access: dict[str, Access] = {}
+        self._last_answer_ms = 0
+        self._silent_s = 0.0
+
+    @property
+    def access(self) -> Mapping[str, Access]:
+        """Return what is known of each topic's access."""
+        return self._access
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._close_consumer()
+        if self._client is not None:
+            client, self._client = self._client, None
+            await client.close()
+
+    async def probe(self, topics: Collection[str]) -> dict[str, Access]:
+        """Ask the broker whether each topic can be read; raise Unavailable if it does not answer.
+
+        An empty fetch at the end of the topic is what tells: metadata and offsets are also given to
+        those who may write but not read.
+        """
+        async with named(self._bootstrap, self._timeout_s):
+            return await self._probe(topics)
+
+    async def assign(self, positions: Mapping[str, int | None]) -> dict[str, Access]:
+        """Read these topics and no others, each from an offset, None for the earliest.
+
+        Returns every topic's access; those that are not READABLE are left out. Raises Unavailable.
+        """
+        async with named(self._bootstrap, self._timeout_s):
+            access = await self._probe(positions)
+            readable = [topic for topic in positions if access[topic] is Access.READABLE]
+            unknown = [topic for topic in readable if positions[topic] is None]
+            earliest = await self._offsets(unknown, _EARLIEST)
+            self._next = {
+                topic: earliest[topic] if (offset := positions[topic]) is None else offset
+                for topic in readable
+            }
+            await self._reassign()
+        for topic, found in access.items():
+            if found is not Access.READABLE:
+                log.warning("topic.unreadable", topic=topic, access=found)
+        return access
+
+    async def poll(self, timeout_s: float, *, max_records: int | None = None) -> list[Received]:
+        """Return records in the order of each topic, or nothing after `timeout_s`.
+
+        A topic whose access is taken away is dropped and shown in `access`; one whose offset is out
+        of range starts again from its earliest record. Raises Unavailable BROKER_DOWN after 5 s
+        without an answer; the next call goes on where this one was.
+        """
+        consumer = self._consumer
+        if consumer is None:
+            await asyncio.sleep(timeout_s)
+            return []
+        async with named(self._bootstrap, timeout_s + self._timeout_s):
+            try:
+                found = await consumer.getmany(timeout_ms=int(timeout_s * 1000), max_records=max_records)
+            except TopicAuthorizationFailedError as exc:
+                await self._drop({str(exc.args[0]): Access.REFUSED})
+                return []
+            except OffsetOutOfRangeError as exc:
+                for partition, offset in exc.args[0].items():
+                    log.warning("topic.out_of_range", topic=partition.topic, offset=offset)
+                    await self._move(partition.topic, None)
+                return []
+            if not found:
+                await self._look_around(consumer, timeout_s)
+        for partition, records in found.items():
+            if partition.topic in self._next:
+                self._next[partition.topic] = records[-1].offset + 1
+        return [_received(record) for records in found.values() for record in records]
+
+    async def seek(self, topic: str, offset: int | None) -> None:
+        """Read a topic on from another offset, None for the earliest; nothing if it is not read."""
+        if topic in self._next:
+            async with named(self._bootstrap, self._timeout_s):
+                await self._move(topic, offset)
+
+    async def begin_offset(self, topic: str) -> int:
+        """Return the offset of the earliest record kept; raise Refused, or Unavailable if it is missing."""
+        async with named(self._bootstrap, self._timeout_s, topic=topic):
+            return (await self._offsets([topic], _EARLIEST))[topic]
+
+    async def end_offset(self, topic: str) -> int:
+        """Return the offset that the next record will get; raise as `begin_offset`."""
+        async with named(self._bootstrap, self._timeout_s, topic=topic):
+            return (await self._offsets([topic], _LATEST))[topic]
+
+    async def read_all(self, topic: str) -> list[Received]:
+        """Return every record from the earliest to the present end; leaves `assign` as it is.
+
+        For the compacted directory topic and for a tail: all is kept in memory. Raises Refused, or
+        Unavailable if the topic is missing or its end is not reached in time.
+        """
+        return await self.read_from(topic, None)
+
+    async def read_from(self, topic: str, offset: int | None) -> list[Received]:
+        """Return every record from an offset to the present end; as `read_all` otherwise."""
+        partition = TopicPartition(topic, 0)
+        found: list[Received] = []
+        async with named(self._bootstrap, 3 * self._timeout_s, topic=topic):
+            if (await self._probe([topic]))[topic] is Access.REFUSED:
+                raise TopicAuthorizationFailedError(topic)
+            end = (await self._offsets([topic], _LATEST))[topic]
+            begin = (await self._offsets([topic], _EARLIEST))[topic]
+            position = begin if offset is None else max(begin, offset)
+            if position >= end:
+                return found
+            consumer = await self._start_consumer()
+            try:
+                consumer.assign([partition])
+                consumer.seek(partition, position)
+                while position < end:
+                    for records in (await consumer.getmany(timeout_ms=500)).values():
+                        found.extend(_received(record) for record in records if record.offset < end)
+                    # Compaction may have removed the last ones: only the position tells.
+                    position = await consumer.position(partition)
+            finally:
+                await consumer.stop()
+        return found
+
+    async def _probe(self, topics: Collection[str]) -> dict[str, Access]:
+        leaders, access = await self._leaders(topics)
+        ends = await self._offsets_at(leaders, _LATEST)
+        for node in set(leaders.values()):
+            wanted = [(topic, [(0, ends[topic], 1)]) for topic in leaders if leaders[topic] == node]
+            response = await self._request(node, FetchRequest(0, 0, 1, _UNCOMMITTED, wanted))
+            for topic, ((_, error, *_),) in response.topics:
+                access[topic] = _access(error)
+        self._access.update(access)
+        return access
+
+    async def _leaders(self, topics: Collection[str]) -> tuple[dict[str, int], dict[str, Access]]:
+        """Return the leader of each topic that is shown to us, and the access of the others."""
+        leaders: dict[str, int] = {}
+        hidden: dict[str, Access] = {}
+        if topics:
+            request = MetadataRequest(sorted(topics), allow_auto_topic_creation=False)
+            for error, topic, _, partitions in (await self._request(None, request)).topics:
+                if (access := _access(error)) is not Access.READABLE:
+                    hidden[topic] = access
+                    continue
+                leaders[topic] = next(part[2] for part in partitions if part[1] == 0)
+                if leaders[topic] < 0:
+                    raise LeaderNotAvailableError(topic)
+        return leaders, hidden
+
+    async def _offsets(self, topics: Collection[str], which: int) -> dict[str, int]:
+        leaders, hidden = await self._leaders(topics)
+        for topic, access in hidden.items():
+            kind = TopicAuthorizationFailedError if access is Access.REFUSED else UnknownTopicOrPartitionError
+            raise kind(topic)
+        return await self._offsets_at(leaders, which)
+
+    async def _offsets_at(self, leaders: Mapping[str, int], which: int) -> dict[str, int]:
+        offsets: dict[str, int] = {}
+        for node in set(leaders.values()):
+            wanted = [(topic, [(0, which)]) for topic in leaders if leaders[topic] == node]
+            response = await self._request(node, OffsetRequest(_ANY_REPLICA, _UNCOMMITTED, wanted))
+            for topic, ((_, error, _, offset),) in response.topics:
+                if for_code(error) is not NoError:
+                    raise for_code(error)(topic)
+                offsets[topic] = offset
+        return offsets
+
+    async def _request(self, node: int | None, request: object) -> Any:  # noqa: ANN401 - aiokafka has no types
+        async with self._opening:
+            if self._client is None:
+                client = AIOKafkaClient(
+                    **connection(self._bootstrap, self._context, self._client_id, self._timeout_s)
+                )
+                try:
+                    await client.bootstrap()
+                except BaseException:
+                    await client.close()
+                    raise
+                self._client = client
+        return await self._client.send(self._client.get_random_node() if node is None else node, request)
+
+    async def _move(self, topic: str, offset: int | None) -> None:
+        position = (await self._offsets([topic], _EARLIEST))[topic] if offset is None else offset
+        if self._consumer is not None and topic in self._next:
+            self._next[topic] = position
+            self._consumer.seek(TopicPartition(topic, 0), position)
+
+    async def _drop(self, access: Mapping[str, Access]) -> None:
+        for topic, found in access.items():
+            log.warning("topic.dropped", topic=topic, access=found)
+            self._next.pop(topic, None)
+        self._access.update(access)
+        await self._reassign()
+
+    async def _look_around(self, consumer: AIOKafkaConsumer, waited_s: float) -> None:
+        """Find out, after a poll without records, whether silence means peace."""
+        unknown = [topic for topic in self._next if not consumer.partitions_for_topic(topic)]
+        lost = {
+            topic: found
+            for topic, found in (await self._probe(unknown)).items()
+            if found is not Access.READABLE
+        }
+        if lost:
+            await self._drop(lost)
+            return
+        answered = [consumer.last_poll_timestamp(TopicPartition(topic, 0)) or 0 for topic in self._next]
+        if (last := max(answered, default=0)) != self._last_answer_ms:
+            self._last_answer_ms, self._silent_s = last, 0.0
+            return
+        self._silent_s += waited_s
+        if self._silent_s > self._silence_s:
+            raise KafkaConnectionError("no fetch was answered")
+
+    async def _reassign(self) -> None:
+        self._silent_s = 0.0
+        if not self._next:
+            await self._close_consumer()
+            return
+        if self._consumer is None:
+            self._consumer = await self._start_consumer()
+        self._consumer.assign([TopicPartition(topic, 0) for topic in self._next])
+        # Before any await: the fetcher must not look for a position of its own.
+        for topic, offset in self._next.items():
+            self._consumer.seek(TopicPartition(topic, 0), offset)
+
+    async def _start_consumer(self) -> AIOKafkaConsumer:
+        consumer = AIOKafkaConsumer(
+            **connection(self._bootstrap, self._context, self._client_id, self._timeout_s),
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            fetch_max_bytes=self._fetch_max,
+            max_partition_fetch_bytes=BATCH_MAX,
+        )
+        try:
+            await consumer.start()
+        except BaseException:
+            await consumer.stop()
+            raise
+        return consumer
+
+    async def _close_consumer(self) -> None:
+        if self._consumer is not None:
+            consumer, self._consumer = self._consumer, None
+            await consumer.stop()
+
+
+def _received(record: Any) -> Received:  # noqa: ANN401 - aiokafka has no types
+    return Received(record.topic, record.offset, record.value or b"", record.timestamp, record.key)
+
+
+def _access(error: int) -> Access:
+    kind = for_code(error)
+    if kind is NoError:
+        return Access.READABLE
+    if kind is TopicAuthorizationFailedError:
+        return Access.REFUSED
+    if kind in {UnknownTopicOrPartitionError, InvalidTopicError}:
+        return Access.MISSING
+    raise kind

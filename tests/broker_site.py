@@ -1,0 +1,97 @@
+"""A federation's real broker for tests: its authority, its certificates, one embedded Kafka."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING
+
+from almenara import clock
+from almenara.bus.broker import Broker
+from almenara.bus.principals import BROKER, COORDINATOR
+from almenara.trust.certificates import (
+    CertificateAuthority,
+    client_context,
+    create_ca,
+    create_tls_key,
+    issue,
+    member_name,
+    operators,
+)
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+    from pathlib import Path
+
+    from almenara.model.ids import MemberId
+
+FEDERATION = "ams"
+
+
+class Site:
+    """The certificates of a federation under a folder, and the broker over the same folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.now = clock.now()
+        self.ca = create_ca(FEDERATION, self.now)
+        self.broker = Broker(folder)
+        self.broker.folder.mkdir(parents=True)
+        (self.broker.folder / "ca.pem").write_bytes(self.ca.pem)
+        key, certificate = self.certificate("broker", operators(FEDERATION), BROKER, server=True)
+        place = self.broker.folder / "broker.pem"
+        place.touch(mode=0o600)
+        place.write_bytes(key.read_bytes() + certificate.read_bytes())
+        self._contexts: dict[str, ssl.SSLContext] = {}
+
+    @property
+    def bootstrap(self) -> str:
+        return self.broker.bootstrap
+
+    def certificate(
+        self,
+        name: str,
+        organization: str,
+        common_name: str,
+        *,
+        ca: CertificateAuthority | None = None,
+        now: datetime | None = None,
+        lifetime: timedelta | None = None,
+        server: bool = False,
+    ) -> tuple[Path, Path]:
+        """Return the key file and the certificate file of a new certificate."""
+        key_file = self.folder / f"{name}.key"
+        certificate_file = self.folder / f"{name}.pem"
+        key = create_tls_key(key_file)
+        life = {} if lifetime is None else {"lifetime": lifetime}
+        pem = issue(
+            ca or self.ca,
+            key.public_key(),
+            organization=organization,
+            common_name=common_name,
+            now=now or self.now,
+            server_names=("localhost",) if server else (),
+            **life,
+        )
+        certificate_file.write_bytes(pem)
+        return key_file, certificate_file
+
+    def context(self, organization: str, common_name: str) -> ssl.SSLContext:
+        """Return a context with a certificate of that subject."""
+        name = f"{organization}-{common_name}".replace(" ", "-")
+        if name not in self._contexts:
+            key, certificate = self.certificate(name, organization, common_name)
+            self._contexts[name] = self.context_of(key, certificate)
+        return self._contexts[name]
+
+    def context_of(self, key: Path, certificate: Path) -> ssl.SSLContext:
+        return client_context(certificate=certificate, key=key, ca=self.broker.folder / "ca.pem")
+
+    def operator(self) -> ssl.SSLContext:
+        return self.context(operators(FEDERATION), COORDINATOR)
+
+    def member(self, member: MemberId, generation: int = 1) -> ssl.SSLContext:
+        return self.context(FEDERATION, member_name(member, generation))
+
+    def nobody(self) -> ssl.SSLContext:
+        """Return a context that shows no certificate."""
+        return ssl.create_default_context(cafile=str(self.broker.folder / "ca.pem"))
