@@ -7,6 +7,7 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+KAFKA := .venv/.kafka
 export BENCH_S ?= 10
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -15,10 +16,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(READY) ## Run six administrations over a real Kafka on this machine
+demo: $(KAFKA) ## Run six administrations over a real Kafka on this machine
 	@$(BIN)/almenara demo
 
-test: $(READY) ## Run every test
+test: $(KAFKA) ## Run every test
 	@$(BIN)/pytest
 
 check: $(READY) ## Lint, format, types, layers, schemas
@@ -26,11 +27,12 @@ check: $(READY) ## Lint, format, types, layers, schemas
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/almenara schema check
 
-chaos: $(READY) ## Kill processes under load and count what is held
+chaos: $(KAFKA) ## Kill processes under load and count what is held
 	@$(BIN)/pytest tests/chaos --kills 20 --seed 1
 
-bench: $(READY) ## Measure every path for BENCH_S seconds (default 10)
+bench: $(KAFKA) ## Measure every path for BENCH_S seconds (default 10)
 	@$(BIN)/python tests/benchmarks/run.py
 
 conformance: $(READY) ## Rebuild the golden records; fails if one byte changes
@@ -56,10 +58,16 @@ clean: ## Remove everything made here: environment, builds, caches
 $(READY): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "almenara: $$($(PYTHON) --version) is too old; install Python 3.11 or later, or run make PYTHON=python3.12" >&2; exit 2; }
-	@echo "[1/3] virtual environment: .venv"
-	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
-	@echo "[2/3] libraries and tools, each checked by hash (a minute or two the first time)"
+	@echo "[1/4] virtual environment: .venv"
+	@[ -x $(BIN)/pip ] || $(PYTHON) -m venv .venv
+	@echo "[2/4] libraries and tools, each checked by hash (a minute or two the first time)"
 	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
-	@echo "[3/3] almenara itself, editable"
+	@echo "[3/4] almenara itself, editable"
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+# Into the user's cache folder, shared by all checkouts.
+$(KAFKA): $(READY) $(wildcard services/almenara/bus/kafka-*-artifacts.json)
+	@echo "[4/4] Apache Kafka, each file checked by hash (once for all checkouts)"
+	@$(BIN)/almenara broker fetch
 	@touch $@
