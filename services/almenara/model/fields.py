@@ -36,9 +36,11 @@ if TYPE_CHECKING:
 
     from almenara.model.alert import Part
 
-# The wire holds counts as Avro int and sizes, epochs and sequence numbers as Avro long.
-INT_MAX = 2**31 - 1
+COUNT_MAX = 2**31 - 1
+"""No count of packages or controls comes near; what does is a mistake, such as a date."""
+
 LONG_MAX = 2**63 - 1
+"""The most that an Avro long holds: sizes, epochs and sequence numbers."""
 
 
 def _whole(least: int, most: int) -> Callable[[int], Flaw | None]:
@@ -72,7 +74,7 @@ def _said(value: str) -> Flaw | None:
     return None if value.strip() else Flaw(Code.REQUIRED, "empty: say something or leave it out")
 
 
-_count = _whole(0, INT_MAX)
+_count = _whole(0, COUNT_MAX)
 _size = _whole(0, LONG_MAX)
 
 
@@ -96,7 +98,7 @@ class Table(NamedTuple):
 
 TABLES: dict[type[Part], Table] = {
     Message: Table(
-        single=(("reference", formats.reference), ("version", _whole(1, INT_MAX))),
+        single=(("reference", formats.reference), ("version", _whole(1, COUNT_MAX))),
         each=(("external_refs", _said), ("recipients", formats.member)),
         one_part=("handling",),
         parts=("actions", "texts", "attachments"),

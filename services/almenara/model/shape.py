@@ -37,10 +37,14 @@ def shape_fault(complaint: str, fields: dict[str, Any]) -> Fault:
     if (match := _ENUM.fullmatch(what)) is not None:
         text = f"{match['value'][:_SHOWN_CHARS]} is not in the list: want {_choices(path, fields)}"
     else:
-        text = _WANTED.get(what) or what.replace("Expected", "want").replace("datetime", "time").replace(
-            "`", ""
-        )
+        text = _WANTED.get(what) or _plain(what)
     return Fault(Code.SHAPE, path, text)
+
+
+def _plain(complaint: str) -> str:
+    for technical, plain in (("Expected", "want"), ("datetime", "time"), (" | null", ""), ("`", "")):
+        complaint = complaint.replace(technical, plain)
+    return complaint
 
 
 def _field_fault(fault: str, path: str, name: str, fields: dict[str, Any]) -> Fault:
