@@ -16,7 +16,7 @@ import msgspec
 
 from almenara.errors import Code, RecordRefused, Refused
 from almenara.model.ids import AudienceId, MemberId
-from almenara.wire.avro import decode, encode, encode_bare, prefix
+from almenara.wire.avro import decode, encode, encode_bare, encode_long, prefix
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -130,9 +130,9 @@ def encode_head(head: Head) -> bytes:
 
 def encode_statement(head_bytes: bytes, key_wraps: Sequence[KeyWrap], sealed: bytes) -> bytes:
     """Return a statement's payload around a head already encoded, since the seal covers its bytes."""
-    slots = b"".join(slot.key_id + _long(len(slot.wrap)) + slot.wrap for slot in key_wraps)
-    count = _long(len(key_wraps)) if key_wraps else b""
-    return b"".join((prefix("Statement"), head_bytes, count, slots, b"\0", _long(len(sealed)), sealed))
+    slots = b"".join(slot.key_id + encode_long(len(slot.wrap)) + slot.wrap for slot in key_wraps)
+    count = encode_long(len(key_wraps)) if key_wraps else b""
+    return b"".join((prefix("Statement"), head_bytes, count, slots, b"\0", encode_long(len(sealed)), sealed))
 
 
 def parse_statement(payload: bytes) -> Statement:
@@ -213,17 +213,6 @@ def parse_record(value: bytes) -> SignedRecord:
         payload=fields["payload"],
         signatures=tuple(Signature(**signature) for signature in fields["signatures"]),
     )
-
-
-def _long(number: int) -> bytes:
-    """Return a number that is not negative as an Avro long: zigzag, then seven bits a byte."""
-    rest = number << 1
-    out = bytearray()
-    while rest > 0x7F:
-        out.append(rest & 0x7F | 0x80)
-        rest >>= 7
-    out.append(rest)
-    return bytes(out)
 
 
 def _check_range(subject: str, name: str, number: int, *, low: int, end: int = 1 << 63) -> None:
