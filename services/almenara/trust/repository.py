@@ -22,6 +22,7 @@ from tuf.api.serialization import DeserializationError
 
 from almenara.errors import Code, Misconfigured
 from almenara.model.ids import federation_name
+from almenara.trust.directory import Expiries
 from almenara.trust.refresh import METADATA, published_name
 from almenara.trust.rolekeys import SignedRole, Thresholds, create_role_keys, sign_role
 from almenara.trust.secretfile import replace_file
@@ -123,6 +124,16 @@ class Repository:
     def version(self) -> int:
         """Return the published version of the directory."""
         return self._targets.version
+
+    @property
+    def expires(self) -> Expiries:
+        """Return when each role of the published version expires."""
+        return Expiries(
+            root=self._root.expires,
+            targets=self._targets.expires,
+            snapshot=self._snapshot.expires,
+            timestamp=self._timestamp.expires,
+        )
 
     @property
     def targets(self) -> Mapping[str, bytes]:

@@ -1,0 +1,128 @@
+"""`almenara member`: make a member's folder, admit a member."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from almenara.cli.options import federation_folder
+from almenara.errors import Code, Misconfigured
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from almenara.coordinator.federation import Federation
+
+
+@click.group()
+def member() -> None:
+    """Make a member's folder (the member), admit a member (the coordinator).
+
+    A member is a customs administration, named by its ISO country code (PE), or a registered body
+    (X-RILOSA). Its private keys are made in its folder and never leave it.
+    """
+
+
+@member.command()
+@click.option("--id", "identifier", required=True, help="Country code, as in PE, or X- and a name.")
+@click.option("--state", type=click.Path(path_type=Path), required=True, help="Folder to make.")
+@click.option("--federation", default="ams", help="The federation to join.")
+@click.option("--name", default="", help="Full name of the administration. [default: the country's]")
+@click.option(
+    "--passphrase-file",
+    type=click.Path(path_type=Path),
+    help="File of mode 0600 whose first line protects the keys; the node will read it too.",
+)
+def init(identifier: str, state: Path, federation: str, name: str, passphrase_file: Path | None) -> None:
+    """Make a member's keys, settings and enrolment.
+
+    \b
+    Made in the folder:
+      member.toml      settings of the node
+      enrolment.json   name and public keys, signed: for the coordinator
+      keys/            private keys, mode 0600
+
+    \b
+    Example:
+      almenara member init --id PE --state PE
+    """
+    from almenara import clock
+    from almenara.node.member_folder import init_member
+
+    init_member(
+        state,
+        member=identifier,
+        federation=federation,
+        name=name or _country(identifier),
+        now=clock.now(),
+        passphrase_file=passphrase_file,
+    )
+    click.echo(f"{identifier}: keys, settings and enrolment made in {state}")
+    click.echo("")
+    click.echo(f"next: send {state / 'enrolment.json'} to the coordinator of {federation}, who runs")
+    click.echo(f"  almenara member admit {state / 'enrolment.json'} --federation D")
+    click.echo(f"then put the admission.json that comes back into {state}, and run")
+    click.echo(f"  almenara node run --config {state / 'member.toml'}")
+
+
+@member.command()
+@click.argument(
+    "enrolments", metavar="ENROLMENT...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+@click.option(
+    "--federation", "folder", type=federation_folder, required=True, help="The federation's folder."
+)
+def admit(enrolments: Sequence[Path], folder: Path) -> None:
+    """Admit the members whose enrolments are given (the coordinator).
+
+    The member enters the directory and the region; its topics and access are made at once if the
+    broker answers. `admission.json` is written beside each enrolment, for the member: it holds its
+    TLS certificate and nothing secret. Admitting the same enrolment again renews the certificate,
+    which lives 90 days.
+
+    \b
+    Example:
+      almenara member admit PE/enrolment.json --federation D
+    """
+    from almenara import clock
+    from almenara.cli.cluster import bring_to_cluster
+    from almenara.coordinator.federation import Federation
+
+    federation = Federation.open(folder)
+    for enrolment in enrolments:
+        _admit_one(federation, enrolment, now=clock.now())
+    bring_to_cluster(federation)
+    click.echo(f"root fingerprint, to compare by telephone: {federation.fingerprint}")
+    click.echo("")
+    click.echo("next: the member puts its admission.json beside its member.toml, and runs")
+    for enrolment in enrolments:
+        click.echo(f"  almenara node run --config {enrolment.with_name('member.toml')}")
+
+
+def _admit_one(federation: Federation, enrolment: Path, *, now: datetime) -> None:
+    from almenara.trust.enrolment import ENROLMENT_MAX
+    from almenara.trust.secretfile import replace_file
+
+    try:
+        with enrolment.open("rb") as file:
+            data = file.read(ENROLMENT_MAX + 1)
+        admission = federation.admit(data, now=now)
+        path = enrolment.with_name("admission.json")
+        replace_file(path, admission.to_bytes(), mode=0o644)
+    except OSError as exc:
+        raise Misconfigured(
+            Code.CONFIGURATION,
+            f"{exc.filename or enrolment}: cannot be read or written ({exc.strerror}); name the member's "
+            "enrolment.json in a folder that you may write",
+        ) from exc
+    click.echo(f"{admission.member}: admitted, {path} is for the member")
+
+
+def _country(identifier: str) -> str:
+    import pycountry
+
+    country = pycountry.countries.get(alpha_2=identifier)
+    return identifier if country is None else str(country.name)

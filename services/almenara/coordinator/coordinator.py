@@ -1,0 +1,103 @@
+"""How does the coordinator keep the federation going, hour after hour?
+
+    sign what is due -> renew certificates -> synchronize the cluster -> wait -> ...
+
+It answers nobody and holds nothing but files, so it may stop at any moment: for a day nobody will
+notice but those who wait to be admitted (the timestamp lives 24 hours). The broker may be away at
+any time; signing goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import structlog
+
+from almenara import clock
+from almenara.coordinator.federation import Federation
+from almenara.coordinator.sync import Cluster
+from almenara.errors import AlmenaraError, Misconfigured
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from almenara.coordinator.sync import Outcome
+
+RETRY_S = 1.0
+"""Wait before another try when the cluster is away: it is back 4 s after a crash."""
+
+log = structlog.get_logger()
+
+
+async def run(folder: Path, *, stopping: asyncio.Event) -> None:
+    """Keep the federation of a folder until `stopping` is set.
+
+    Raises Misconfigured at once if the folder holds none; later, faults are logged and waited for.
+    """
+    federation = Federation.open(folder)
+    log.info("coordinator.started", federation=federation.name, folder=str(federation.folder))
+    fault: str | None = None
+    while not stopping.is_set():
+        await _keep(federation)
+        try:
+            federation = Federation.open(folder)  # its settings may have been edited
+            async with Cluster.connect(federation) as cluster:
+                while not stopping.is_set():
+                    report(await cluster.sync(federation, now=clock.now()))
+                    if fault is not None:
+                        log.info("coordinator.recovered", bootstrap=cluster.bootstrap)
+                        fault = None
+                    await _wait(stopping, federation.settings.sync_interval_s)
+                    if await _keep(federation) or federation.bootstrap() != cluster.bootstrap:
+                        break  # connect anew: another certificate, or another place
+        except AlmenaraError as error:
+            if fault != error.text:
+                log.warning("coordinator.waiting", code=error.code, error=error.text)
+                fault = error.text
+            await _wait(stopping, RETRY_S)
+    log.info("coordinator.stopped", federation=federation.name)
+
+
+def report(outcome: Outcome) -> None:
+    """Log what a synchronization changed; what it had to put back is an alarm, rule by rule."""
+    for rule in outcome.reverted.acls_removed:
+        log.error("acl.reverted", rule=str(rule), found="added", version=outcome.version)
+    for rule in outcome.reverted.acls_created:
+        log.error("acl.reverted", rule=str(rule), found="removed", version=outcome.version)
+    for topic in outcome.reverted.topics_created:
+        log.error("topic.reverted", topic=topic, found="deleted", version=outcome.version)
+    for topic in outcome.reverted.topics_changed:
+        log.error("topic.reverted", topic=topic, found="changed", version=outcome.version)
+    if outcome:
+        log.info(
+            "cluster.synchronized",
+            version=outcome.version,
+            topics_created=len(outcome.changed.topics_created),
+            acls_created=len(outcome.changed.acls_created),
+            acls_removed=len(outcome.changed.acls_removed),
+            files_published=len(outcome.published),
+        )
+
+
+async def _keep(federation: Federation) -> bool:
+    """Sign and renew what is due; return whether a certificate was renewed."""
+    now = clock.now()
+    try:
+        if await asyncio.to_thread(federation.keep_signed, now):
+            log.info("directory.signed", federation=federation.name)
+        renewed = await asyncio.to_thread(federation.renew_certificates, now)
+    except AlmenaraError as error:
+        level = log.error if isinstance(error, Misconfigured) else log.warning
+        level("directory.unsigned", code=error.code, error=error.text)
+        return False
+    for path in renewed:
+        log.info("certificate.renewed", path=str(path))
+    return federation.operator_path in renewed
+
+
+async def _wait(stopping: asyncio.Event, timeout_s: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            await stopping.wait()

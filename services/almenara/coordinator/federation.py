@@ -1,0 +1,334 @@
+"""What may a coordinator do with its federation: admit members, make audiences, sign the directory.
+
+Every change is one new version of the directory, judged as readers will judge it before it is
+signed. The folder's lock is held from reading the old version to signing the new one. A crash
+leaves the old version in force (repository.py); the same command again completes it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from almenara.bus.configuration import Ports
+from almenara.bus.principals import BROKER, COORDINATOR
+from almenara.coordinator.audiences import amended, new_audience
+from almenara.coordinator.founding import found
+from almenara.coordinator.lock import locked
+from almenara.coordinator.settings import FederationSettings, load_settings
+from almenara.errors import Code, Misconfigured, Refused
+from almenara.trust.admission import Admission
+from almenara.trust.certificates import issue_for_request, load_ca, member_name
+from almenara.trust.directory import MemberStatus
+from almenara.trust.enrolment import read_enrolment
+from almenara.trust.operators import issue_operator, renewal_due
+from almenara.trust.refresh import refresh
+from almenara.trust.repository import TIMESTAMP_LIFETIME, Repository, root_fingerprint
+from almenara.trust.targets import (
+    FEDERATION_TARGET,
+    AudienceFile,
+    FederationFile,
+    MemberFile,
+    VerifiedTargets,
+    audience_target,
+    build_directory,
+    encode_target,
+    member_target,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from almenara.coordinator.audiences import AudienceChange
+    from almenara.model.ids import AudienceId
+    from almenara.trust.directory import Audience, AudienceKind, Directory
+    from almenara.trust.enrolment import Enrolment
+    from almenara.trust.rolekeys import Thresholds
+
+RETENTION_DAYS = 90
+"""How long the region keeps its messages unless a person decides otherwise: a season of controls."""
+
+
+class Published(NamedTuple):
+    """The directory as readers see it now: its files in the order to publish, and what they say."""
+
+    files: tuple[tuple[str, bytes], ...]
+    directory: Directory
+
+
+class Federation:
+    """The coordinator's folder of one federation; `init` or `open` one.
+
+    Methods that change or sign raise Unavailable TIMED_OUT while another command holds the lock,
+    Misconfigured KEY_UNREADABLE when too few keys of a role are here.
+    """
+
+    def __init__(self, folder: Path, settings: FederationSettings) -> None:
+        self.folder = folder
+        self.settings = settings
+
+    @classmethod
+    def init(
+        cls,
+        folder: Path,
+        *,
+        name: str,
+        now: datetime,
+        hosts: tuple[str, ...] = (),
+        bootstrap: str = "",
+        replication: int = 1,
+        title: str = "All members",
+        retention_days: int = RETENTION_DAYS,
+        thresholds: Thresholds | None = None,
+    ) -> Federation:
+        """Create a federation in a folder and open it; see founding.py for what is made.
+
+        Raises Refused FORMAT for its name, Misconfigured if the folder holds parts of one already.
+        """
+        settings = FederationSettings(name=name, hosts=hosts, bootstrap=bootstrap, replication=replication)
+        found(folder, settings, title=title, retention_days=retention_days, thresholds=thresholds, now=now)
+        return cls.open(folder)
+
+    @classmethod
+    def open(cls, folder: Path) -> Federation:
+        """Return the federation of a folder; raise Misconfigured CONFIGURATION if there is none."""
+        return cls(folder.absolute(), load_settings(folder))
+
+    @property
+    def name(self) -> str:
+        """Return the federation's name."""
+        return self.settings.name
+
+    @property
+    def lock_path(self) -> Path:
+        """Return the lock that covers every change of the federation."""
+        return self.folder / "lock"
+
+    @property
+    def operator_path(self) -> Path:
+        """Return the coordinator's own key and certificate, in one file."""
+        return self.folder / "operator.pem"
+
+    @property
+    def ca_path(self) -> Path:
+        """Return the certificate of the TLS authority."""
+        return self.folder / "ca" / "ca.pem"
+
+    @property
+    def fingerprint(self) -> str:
+        """Return the fingerprint of the directory's first root, which members compare by hand."""
+        return root_fingerprint(self._repository().first_root)
+
+    def bootstrap(self) -> str:
+        """Return where members find the brokers.
+
+        Raises Misconfigured CONFIGURATION if neither the settings nor the embedded broker's last
+        start say so.
+        """
+        if self.settings.bootstrap:
+            return self.settings.bootstrap
+        try:
+            ports = msgspec.json.decode((self.folder / "broker" / "ports.json").read_bytes(), type=Ports)
+        except (OSError, msgspec.DecodeError) as exc:
+            raise Misconfigured(
+                Code.CONFIGURATION,
+                f"{self.folder}: where is its broker? start it once with: almenara broker run --state "
+                f"{self.folder}; or set bootstrap in federation.toml",
+            ) from exc
+        return f"127.0.0.1:{ports.clients}"
+
+    def published(self, now: datetime) -> Published:
+        """Return the directory as a reader verifies it; raise what `refresh` raises if it does not."""
+        return self._published(self._repository(), now)
+
+    def admit(self, enrolment: bytes, *, now: datetime) -> Admission:
+        """Admit a member, or issue its certificate again, and return what it needs.
+
+        The same enrolment again changes nothing but the certificate's dates. Raises DirectoryRefused
+        for an enrolment that does not prove itself, Refused KEY_RESET for other keys than the
+        member's, Refused UNKNOWN_MEMBER for one that is suspended or has left, Refused CONFLICT for
+        another federation's.
+        """
+        incoming = read_enrolment(enrolment)
+        if incoming.federation != self.name:
+            raise Refused(
+                Code.CONFLICT,
+                f"enrolment of {incoming.member}: for federation {incoming.federation}, this is {self.name}; "
+                "the member must enrol with --federation " + self.name,
+            )
+        bootstrap = self.bootstrap()
+        with self._changing(now) as repository:
+            target = member_target(incoming.member)
+            file = _admitted(incoming, repository.targets.get(target), now)
+            certificate = issue_for_request(
+                load_ca(certificate=self.ca_path, key=self.folder / "ca" / "ca.key"),
+                incoming.tls_request.encode(),
+                organization=self.name,
+                common_name=member_name(incoming.member, file.generation),
+                now=now,
+            )
+            repository.set_target(target, encode_target(file))
+        return Admission(
+            federation=self.name,
+            member=incoming.member,
+            issued_at=now,
+            certificate=certificate.decode("ascii"),
+            ca=self.ca_path.read_text("ascii"),
+            bootstrap=bootstrap,
+            root=repository.first_root,
+            directory=dict(repository.files()),
+        )
+
+    def create_audience(
+        self,
+        audience: str,
+        *,
+        kind: AudienceKind,
+        members: frozenset[str],
+        title: str,
+        now: datetime,
+        opens_at: datetime | None = None,
+        closes_at: datetime | None = None,
+        retention_days: int = RETENTION_DAYS,
+    ) -> Audience:
+        """Create an audience and return it.
+
+        Raises Refused FORMAT, CONFLICT if there is one of that id or its dates or kind are wrong,
+        UNKNOWN_MEMBER for a member that the directory does not list.
+        """
+        with self._changing(now) as repository:
+            name, file = new_audience(
+                self._drafted(repository),
+                audience,
+                AudienceFile(
+                    kind=kind,
+                    title=title,
+                    members=tuple(sorted(members)),
+                    retention_days=retention_days,
+                    opens_at=opens_at,
+                    closes_at=closes_at,
+                ),
+            )
+            repository.set_target(audience_target(name), encode_target(file))
+        return self._drafted(repository).audiences[name]
+
+    def amend_audience(self, audience: AudienceId, change: AudienceChange, *, now: datetime) -> Audience:
+        """Change what the directory says of an audience, and return it; `closes_at` now closes it.
+
+        Raises StatementRefused UNKNOWN_AUDIENCE, and as `create_audience`.
+        """
+        with self._changing(now) as repository:
+            directory = self._drafted(repository)
+            directory.audience(audience)
+            file = msgspec.json.decode(repository.targets[audience_target(audience)], type=AudienceFile)
+            repository.set_target(
+                audience_target(audience), encode_target(amended(directory, audience, file, change))
+            )
+        return self._drafted(repository).audiences[audience]
+
+    def keep_signed(self, now: datetime) -> bool:
+        """Sign the timestamp if it is due, and whatever else is; return whether it was.
+
+        A moved broker is made known too.
+        """
+        with locked(self.lock_path):
+            repository = self._repository()
+            signed_at = repository.expires.timestamp - TIMESTAMP_LIFETIME
+            due = now >= signed_at + timedelta(seconds=self.settings.timestamp_interval_s)
+            if not (self._state_bootstrap(repository) or due):
+                return False
+            try:
+                self._publish(repository, now)
+            except Misconfigured:
+                # The keys of the targets are elsewhere; the online roles must not wait for them.
+                if due:
+                    self._repository().sign_timestamp(now)
+                raise
+            return True
+
+    def renew_certificates(self, now: datetime) -> tuple[Path, ...]:
+        """Renew the coordinator's and the embedded broker's certificates when due; return which."""
+        broker = self.folder / "broker" / "broker.pem"
+        renewed = []
+        with locked(self.lock_path):
+            for path, name, servers in (
+                (self.operator_path, COORDINATOR, ()),
+                (broker, BROKER, ("localhost", *self.settings.hosts)),
+            ):
+                if renewal_due(path, now):
+                    ca = load_ca(certificate=self.ca_path, key=self.folder / "ca" / "ca.key")
+                    issue_operator(
+                        path, ca=ca, federation=self.name, name=name, now=now, server_names=servers
+                    )
+                    renewed.append(path)
+        return tuple(renewed)
+
+    @contextmanager
+    def _changing(self, now: datetime) -> Iterator[Repository]:
+        """Lend the repository for one change, then sign and publish it as one version."""
+        with locked(self.lock_path):
+            repository = self._repository()
+            yield repository
+            self._state_bootstrap(repository)
+            self._publish(repository, now)
+
+    def _publish(self, repository: Repository, now: datetime) -> None:
+        # Judged before it is signed: a version that readers refuse would stop the federation.
+        self._drafted(repository)
+        repository.publish(now)
+
+    def _drafted(self, repository: Repository) -> Directory:
+        """Return the directory that the files set so far make; raise DirectoryRefused if none."""
+        return build_directory(
+            VerifiedTargets(
+                version=repository.version + 1, targets=dict(repository.targets), expires=repository.expires
+            )
+        )
+
+    def _state_bootstrap(self, repository: Repository) -> bool:
+        """Set the brokers' present address in the federation's file; return whether it changed."""
+        try:
+            bootstrap = self.bootstrap()
+        except Misconfigured:
+            return False  # never started yet: nothing to make known
+        file = msgspec.json.decode(repository.targets[FEDERATION_TARGET], type=FederationFile)
+        if file.bootstrap == bootstrap:
+            return False
+        changed = msgspec.structs.replace(file, bootstrap=bootstrap)
+        repository.set_target(FEDERATION_TARGET, encode_target(changed))
+        return True
+
+    def _published(self, repository: Repository, now: datetime) -> Published:
+        files = tuple(repository.files())
+        with tempfile.TemporaryDirectory(prefix="almenara-") as cache:
+            verified = refresh(dict(files), cache=Path(cache), root=repository.first_root, now=now)
+        return Published(files, build_directory(verified))
+
+    def _repository(self) -> Repository:
+        return Repository.open(self.folder / "directory")
+
+
+def _admitted(incoming: Enrolment, before: bytes | None, now: datetime) -> MemberFile:
+    """Return the member's file, new or as it stands; raise Refused for other keys or standing."""
+    if before is None:
+        return MemberFile(
+            enrolment=incoming.signed, status=MemberStatus.ACTIVE, generation=1, admitted_at=now
+        )
+    file = msgspec.json.decode(before, type=MemberFile)
+    if file.enrolment.digest != incoming.signed.digest:
+        raise Refused(
+            Code.KEY_RESET,
+            f"member {incoming.member}: admitted already with other keys; admit the enrolment.json that it "
+            "sent first, for a change of keys needs the member's word to all others",
+        )
+    if file.status is not MemberStatus.ACTIVE:
+        raise Refused(
+            Code.UNKNOWN_MEMBER,
+            f"member {incoming.member}: {file.status.lower()}; make it active before you issue certificates",
+        )
+    return file

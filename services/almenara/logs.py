@@ -1,0 +1,79 @@
+"""How do the daemons log? Events with fields: for a person on a terminal, as JSON lines elsewhere.
+
+Everything goes to standard error, so that standard output stays for what a command was asked for.
+Libraries that use the standard logging module come out the same way, from WARNING on.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import structlog
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import TextIO
+
+    from structlog.typing import EventDict, Processor, WrappedLogger
+
+LIBRARY_LEVEL = logging.WARNING
+"""What libraries say below this is about their own work, not about the federation's."""
+
+
+def configure(*, stream: TextIO | None = None, level: str = "info", as_json: bool | None = None) -> None:
+    """Send all logs from `level` on to the stream, standard error if none is given.
+
+    `as_json` None means JSON unless the stream is a terminal. Call it once, when a program starts.
+    """
+    target = sys.stderr if stream is None else stream
+    terminal = target.isatty()
+    as_json = not terminal if as_json is None else as_json
+    renderer: Processor = (
+        structlog.processors.JSONRenderer(serializer=_json)
+        if as_json
+        else structlog.dev.ConsoleRenderer(colors=terminal, sort_keys=False)
+    )
+    shared: Sequence[Processor] = (
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+        structlog.processors.StackInfoRenderer(),
+        *((structlog.processors.format_exc_info,) if as_json else ()),
+        inert,
+    )
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(target),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(target)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=LIBRARY_LEVEL, force=True)
+
+
+def inert(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Escape control characters in every text: what others wrote must not steer a terminal."""
+    for key, value in event.items():
+        if isinstance(value, str) and key not in {"exception", "stack"} and not value.isprintable():
+            event[key] = printable(value)
+    return event
+
+
+def printable(text: str) -> str:
+    r"""Return the text with each character that does not print as an escape, `\x1b` or `\n`."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def _json(event: Any, **_options: Any) -> str:  # noqa: ANN401 - structlog hands over what was logged
+    return msgspec.json.encode(event, enc_hook=str).decode()
