@@ -8,7 +8,6 @@ one node share the file: SQLite's own lock orders their transactions.
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -20,6 +19,7 @@ from almenara.errors import AlmenaraError, Code, Misconfigured, Unavailable
 from almenara.store import tables
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable
     from pathlib import Path
     from types import TracebackType
@@ -93,7 +93,11 @@ class Store:
 
         Raises Unavailable STORE_LOCKED or STORE_FULL; then nothing of it was kept.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._writer, self.write_now, work)
+        return await self.in_writer(lambda: self.write_now(work))
+
+    async def in_writer(self, work: Callable[[], T]) -> T:
+        """Run `work` in the writer's thread; its `write_now` calls follow one another there."""
+        return await asyncio.get_running_loop().run_in_executor(self._writer, work)
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` on one consistent snapshot in a reader's thread and return its result."""
@@ -183,5 +187,3 @@ def _as_ours(exc: DatabaseError, path: Path) -> Exception:
             )
         case _:
             return exc
-
-

@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
-from sqlalchemy import Connection, delete, select, tuple_
+from sqlalchemy import Connection, delete, select, tuple_, update
 from sqlalchemy.dialects.sqlite import insert
 
 from almenara.model.ids import AudienceId, MemberId, Stream
 from almenara.store.outbox import LOOKUP_CHUNK
-from almenara.store.tables import chain, gap, message, sender_key, statement
+from almenara.store.tables import access, chain, gap, message, sender_key, statement
+from almenara.wire.chain import OpenGap
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -41,16 +42,6 @@ class ChainRow(msgspec.Struct, frozen=True, kw_only=True):
     def stream(self) -> Stream:
         """Return which stream this is about."""
         return Stream(self.audience, self.publisher)
-
-
-class GapRow(msgspec.Struct, frozen=True, kw_only=True):
-    """Statements `first_seq` to `last_seq` of an epoch that were passed over and may still come."""
-
-    epoch: int
-    first_seq: int
-    last_seq: int
-    low_hash: bytes | None
-    high_prev: bytes
 
 
 class StatementRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +77,7 @@ class MessageRow(msgspec.Struct, frozen=True, kw_only=True):
     audience: AudienceId
     epoch: int
     seq: int
-    listed: int
+    recipients: str
     flags: str
     kind: str
     area: str
@@ -120,17 +111,17 @@ def save_chains(connection: Connection, rows: Sequence[ChainRow]) -> None:
         connection.execute(_UPSERT_CHAIN, [msgspec.structs.asdict(row) for row in rows])
 
 
-def gaps(connection: Connection) -> dict[Stream, tuple[GapRow, ...]]:
+def gaps(connection: Connection) -> dict[Stream, tuple[OpenGap, ...]]:
     """Return the open gaps of every stream, in order."""
-    found: dict[Stream, tuple[GapRow, ...]] = {}
-    for row in connection.execute(select(gap).order_by(gap.c.epoch, gap.c.first_seq)):
+    found: dict[Stream, tuple[OpenGap, ...]] = {}
+    for row in connection.execute(select(gap).order_by(gap.c.low_epoch, gap.c.low_seq)):
         fields = row._asdict()
         stream = Stream(AudienceId(fields.pop("audience")), MemberId(fields.pop("publisher")))
-        found[stream] = (*found.get(stream, ()), GapRow(**fields))
+        found[stream] = (*found.get(stream, ()), OpenGap(**fields))
     return found
 
 
-def save_gaps(connection: Connection, stream: Stream, rows: Sequence[GapRow]) -> None:
+def save_gaps(connection: Connection, stream: Stream, rows: Sequence[OpenGap]) -> None:
     """Replace the open gaps of one stream."""
     connection.execute(
         delete(gap).where(gap.c.audience == stream.audience, gap.c.publisher == stream.publisher)
@@ -143,6 +134,27 @@ def save_gaps(connection: Connection, stream: Stream, rows: Sequence[GapRow]) ->
                 for row in rows
             ],
         )
+
+
+def save_access(connection: Connection, rows: Sequence[tuple[Stream, str]], *, at: int) -> None:
+    """Keep what the broker last said about reading each stream; forget streams not read any more."""
+    connection.execute(delete(access))
+    if rows:
+        connection.execute(
+            access.insert(),
+            [
+                {"audience": stream.audience, "publisher": stream.publisher, "access": found, "at": at}
+                for stream, found in rows
+            ],
+        )
+
+
+def stream_access(connection: Connection) -> dict[Stream, str]:
+    """Return what the broker last said about reading each stream."""
+    return {
+        Stream(AudienceId(row.audience), MemberId(row.publisher)): row.access
+        for row in connection.execute(select(access))
+    }
 
 
 def hash_at(connection: Connection, stream: Stream, epoch: int, seq: int) -> bytes | None:
@@ -183,18 +195,31 @@ def record_at(connection: Connection, stream: Stream, epoch: int, seq: int) -> b
     return found
 
 
-def statements_after(
-    connection: Connection, stream: Stream, epoch: int, seq: int
-) -> list[tuple[int, int, bytes, bytes]]:
-    """Return (epoch, seq, hash, record) of what was accepted beyond that place."""
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """An accepted statement's place, hash and signed bytes."""
+
+    epoch: int
+    seq: int
+    hash: bytes
+    record: bytes
+
+
+def statements_between(
+    connection: Connection, stream: Stream, after: tuple[int, int], before: tuple[int, int]
+) -> list[Kept]:
+    """Return what was accepted between two places, both excluded, in order."""
+    place = tuple_(statement.c.epoch, statement.c.seq)
     rows = connection.execute(
-        select(statement.c.epoch, statement.c.seq, statement.c.hash, statement.c.record).where(
+        select(statement.c.epoch, statement.c.seq, statement.c.hash, statement.c.record)
+        .where(
             statement.c.audience == stream.audience,
             statement.c.publisher == stream.publisher,
-            tuple_(statement.c.epoch, statement.c.seq) > tuple_(epoch, seq),
+            place > tuple_(*after),
+            place < tuple_(*before),
         )
+        .order_by(statement.c.epoch, statement.c.seq)
     )
-    return [(r.epoch, r.seq, r.hash, r.record) for r in rows]
+    return [Kept(**row._asdict()) for row in rows]
 
 
 def unopened(connection: Connection, stream: Stream, epoch: int, *, limit: int) -> list[tuple[int, str]]:
@@ -214,6 +239,35 @@ def unopened(connection: Connection, stream: Stream, epoch: int, *, limit: int) 
         .limit(limit)
     )
     return sorted((r.seq, r.code) for r in rows)
+
+
+def keyless_records(connection: Connection, stream: Stream, epoch: int) -> list[bytes]:
+    """Return the signed bytes of an epoch's statements that still want their sender key, in order."""
+    rows = connection.execute(
+        select(statement.c.record)
+        .where(
+            statement.c.audience == stream.audience,
+            statement.c.publisher == stream.publisher,
+            statement.c.epoch == epoch,
+            statement.c.code == "KEY_MISSING",
+        )
+        .order_by(statement.c.seq)
+    )
+    return [r.record for r in rows]
+
+
+def set_statement_code(connection: Connection, stream: Stream, epoch: int, seq: int, code: str) -> None:
+    """Note what a second attempt to open a statement came to."""
+    connection.execute(
+        update(statement)
+        .where(
+            statement.c.audience == stream.audience,
+            statement.c.publisher == stream.publisher,
+            statement.c.epoch == epoch,
+            statement.c.seq == seq,
+        )
+        .values(code=code)
+    )
 
 
 def insert_statements(connection: Connection, rows: Sequence[StatementRow]) -> None:

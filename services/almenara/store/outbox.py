@@ -157,13 +157,12 @@ def mark_sent(connection: Connection, heads: Iterable[tuple[AudienceId, int, int
         connection.execute(_MARK_SENT, rows)
 
 
-def mark_unsent(connection: Connection, audience: AudienceId, *, after: tuple[int, int]) -> None:
-    """Send everything after (epoch, seq) again: the broker does not hold it."""
-    connection.execute(
-        update(outbox)
-        .where(outbox.c.audience == audience, tuple_(outbox.c.epoch, outbox.c.seq) > tuple_(*after))
-        .values(sent=0)
-    )
+def mark_unsent(connection: Connection, *, audience: AudienceId, after: tuple[int, int]) -> None:
+    """Send everything after (epoch, seq) again, and nothing before: so far the broker holds it."""
+    place = tuple_(outbox.c.epoch, outbox.c.seq)
+    own = outbox.c.audience == audience
+    connection.execute(update(outbox).where(own, place > tuple_(*after), outbox.c.sent == 1).values(sent=0))
+    connection.execute(update(outbox).where(own, place <= tuple_(*after), outbox.c.sent == 0).values(sent=1))
 
 
 def unsent(connection: Connection, audience: AudienceId, *, limit: int) -> list[OutboxRecord]:
@@ -179,9 +178,7 @@ def unsent(connection: Connection, audience: AudienceId, *, limit: int) -> list[
     ]
 
 
-def statement_at(
-    connection: Connection, audience: AudienceId, epoch: int, seq: int
-) -> OutboxRecord | None:
+def statement_at(connection: Connection, audience: AudienceId, epoch: int, seq: int) -> OutboxRecord | None:
     """Return our own statement at that place, if this store ever made one."""
     row = connection.execute(
         select(outbox).where(outbox.c.audience == audience, outbox.c.epoch == epoch, outbox.c.seq == seq)

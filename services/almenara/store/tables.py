@@ -100,15 +100,25 @@ chain = Table(
     Column("eliciting", BigInteger, nullable=False),  # grows when a statement asks for a receipt
 )
 
+access = Table(
+    "access",
+    metadata,
+    Column("audience", String, primary_key=True),
+    Column("publisher", String, primary_key=True),
+    Column("access", String, nullable=False),  # READABLE, REFUSED, MISSING: what the broker last said
+    Column("at", BigInteger, nullable=False),
+)
+
 gap = Table(
     "gap",
     metadata,
     Column("audience", String, primary_key=True),
     Column("publisher", String, primary_key=True),
-    Column("epoch", BigInteger, primary_key=True),
-    Column("first_seq", BigInteger, primary_key=True),
-    Column("last_seq", BigInteger, nullable=False),
-    Column("low_hash", LargeBinary),
+    Column("low_epoch", BigInteger, primary_key=True),
+    Column("low_seq", BigInteger, primary_key=True),
+    Column("low_hash", LargeBinary, nullable=False),
+    Column("high_epoch", BigInteger, nullable=False),
+    Column("high_seq", BigInteger, nullable=False),
     Column("high_prev", LargeBinary, nullable=False),
 )
 
@@ -147,7 +157,7 @@ message = Table(
     Column("audience", String, nullable=False),
     Column("epoch", BigInteger, nullable=False),
     Column("seq", BigInteger, nullable=False),
-    Column("listed", Integer, nullable=False),
+    Column("recipients", Text, nullable=False),  # space-separated; "" means the whole audience
     Column("flags", String, nullable=False),
     Column("kind", String, nullable=False),
     Column("area", String, nullable=False),

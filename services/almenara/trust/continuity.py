@@ -44,11 +44,6 @@ class KeptBack(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     since: datetime
     approved: bool = False
 
-    @property
-    def effective_at(self) -> datetime:
-        """Return when it takes effect without approval."""
-        return self.since + RESET_DELAY
-
 
 class TrustedDirectory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a reader keeps of the directory: the newest files, and whose word it has accepted."""
@@ -124,7 +119,13 @@ def judge_member_change(accepted: SignedEnrolment | None, incoming: Member) -> C
     return Continuity.KEY_RESET
 
 
-def merge(previous: TrustedDirectory | None, incoming: VerifiedTargets, *, now: datetime) -> Merge:
+def merge(
+    previous: TrustedDirectory | None,
+    incoming: VerifiedTargets,
+    *,
+    now: datetime,
+    delay: timedelta = RESET_DELAY,
+) -> Merge:
     """Return what is in force once these files have come, at that time.
 
     Call it again as time passes, with the files already held: what waited long enough takes effect.
@@ -150,7 +151,7 @@ def merge(previous: TrustedDirectory | None, incoming: VerifiedTargets, *, now: 
         if change is None or change.enrolment != member.enrolment.digest:
             change = KeptBack(member=member.id, change=verdict, enrolment=member.enrolment.digest, since=now)
             alarms.append(change)
-        if change.approved or change.effective_at <= now:
+        if change.approved or change.since + delay <= now:
             accepted[member.id] = member.enrolment
         else:
             kept_back.append(change)

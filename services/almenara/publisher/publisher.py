@@ -1,0 +1,367 @@
+"""How does a member publish? Accept, seal, sign, commit, answer, send.
+
+    publish() --> waiting --(one writer takes all that waits)--> sealed, signed, committed --> answered
+                                                                    |
+                                                                    +--> sent to the broker, in order
+
+Crash points: before the commit nothing was promised and nothing left; after it the signed bytes
+stand in the store and are sent, or sent again, as they are. A statement is never signed twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+import structlog
+
+from almenara import clock
+from almenara.clock import to_micros
+from almenara.errors import AlmenaraError, Code, Fault, MessageRefused, Refused, Unavailable
+from almenara.model.ids import Stream
+from almenara.publisher.accept import accept
+from almenara.publisher.groups import grouped
+from almenara.publisher.receipts import receipt_message, vector
+from almenara.publisher.sealing import Sealer
+from almenara.publisher.sending import Sending
+from almenara.publisher.tail import compare_tail
+from almenara.store import directory as directory_row
+from almenara.store import inbox, outbox, witness
+from almenara.trust.continuity import directory_from_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection
+
+    from almenara.bus.kafka import Reader, Sender
+    from almenara.model.ids import AudienceId, MemberId
+    from almenara.model.messages import Message
+    from almenara.publisher.groups import Accepted
+    from almenara.store.database import Store
+    from almenara.store.outbox import Outgoing, OwnHead
+    from almenara.trust.directory import Directory
+    from almenara.trust.keys import SigningKey
+
+WAITING_MAX = 20_000
+"""Messages that may wait for the writer; it takes about 10,000 a second, so this is 2 s of work."""
+
+log = structlog.get_logger()
+
+
+class PublisherSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Intervals of a publisher, in seconds; the defaults are the federation's (DESIGN 3 and 5)."""
+
+    heartbeat_interval_s: float = 30.0
+    heartbeat_grace_s: float = 30.0
+    receipt_interval_s: float = 5.0
+    store_poll_s: float = 0.1
+    retry_s: float = 0.5
+
+
+class _Waiting(NamedTuple):
+    accepted: Accepted
+    answer: asyncio.Future[Outgoing]
+
+
+class Publisher:
+    """Publish for one member. `publish` may be called from any number of tasks while `run` runs."""
+
+    def __init__(
+        self,
+        *,
+        federation: str,
+        member: MemberId,
+        signing_key: SigningKey,
+        store: Store,
+        settings: PublisherSettings,
+    ) -> None:
+        self._federation = federation
+        self._member = member
+        self._store = store
+        self._settings = settings
+        self._sealer = Sealer(federation=federation, member=member, signing_key=signing_key)
+        self._sending = Sending(federation=federation, member=member, store=store, retry_s=settings.retry_s)
+        self._waiting: deque[_Waiting] = deque()
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._heads: dict[AudienceId, OwnHead] = {}
+        self._stopped: dict[AudienceId, AlmenaraError] = {}
+        self._directory: Directory | None = None
+        self._verified_at = 0
+        self._closing = False
+
+    # -- what callers use --------------------------------------------------------------------
+
+    async def publish(
+        self, message: Message, *, audience: AudienceId, to: Sequence[MemberId] | None = None
+    ) -> Outgoing:
+        """Accept a message durably and return where it stands.
+
+        When this returns, the signed bytes are on disk and will reach the broker whatever crashes.
+        The same message again returns the same place. Raises MessageRefused with all faults, Refused
+        MESSAGE_ID_REUSED, Unavailable when the directory, the store or the queue cannot take it.
+        """
+        accepted = self.check(message, audience=audience, to=to)
+        if audience in self._stopped:
+            raise self._stopped[audience]
+        if self._closing:
+            raise _stopping()
+        if len(self._waiting) >= WAITING_MAX:
+            raise Unavailable(
+                Code.OUTBOX_FULL,
+                f"outbox: {WAITING_MAX} messages wait already; send it again later",
+                retry_after_s=2.0,
+            )
+        answer: asyncio.Future[Outgoing] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(accepted, answer))
+        self._idle.clear()
+        self._wake.set()
+        return await answer
+
+    def check(
+        self, message: Message, *, audience: AudienceId, to: Sequence[MemberId] | None = None
+    ) -> Accepted:
+        """Return the message as it would be published, or raise what `publish` would raise of it."""
+        now = clock.now()
+        directory = self._publishable_directory()
+        return accept(message, member=self._member, audience=audience, to=to, directory=directory, now=now)
+
+    def fault(self, audience: AudienceId) -> AlmenaraError | None:
+        """Return why statements of a stream do not leave at the moment, None when they do."""
+        return self._stopped.get(audience) or self._sending.fault(audience)
+
+    # -- the daemon --------------------------------------------------------------------------
+
+    async def load(self) -> None:
+        """Take up where the store stands: directory and heads of this member's streams."""
+        self._heads = await self._store.read(outbox.own_heads)
+        for audience in self._heads:
+            self._sending.line(audience).more_in_store = True
+        await self._reload_directory()
+
+    async def run(self, *, sender: Sender, reader: Reader, stopping: asyncio.Event) -> None:
+        """Publish until `stopping` is set, then drain what was accepted and return.
+
+        The broker may be away at any time: what is accepted waits in the store.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            endless = [
+                tasks.create_task(self._write()),
+                tasks.create_task(self._watch_store()),
+                tasks.create_task(self._send(sender, reader)),
+                tasks.create_task(self._heartbeats()),
+                tasks.create_task(self._receipts()),
+            ]
+            try:
+                await stopping.wait()
+                self._closing = True
+                await self._idle.wait()
+                await self._mark_sent()
+            finally:
+                self._closing = True
+                for waiting in self._waiting:
+                    if not waiting.answer.done():
+                        waiting.answer.set_exception(_stopping())
+                for task in endless:
+                    task.cancel()
+
+    async def _write(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            self._idle.clear()
+            while self._waiting:
+                taken = list(self._waiting)
+                try:
+                    await self._commit(taken)
+                except AlmenaraError as error:
+                    log.warning("publish.failed", messages=len(taken), code=error.code, error=error.text)
+                    for waiting in taken:
+                        if not waiting.answer.done():
+                            waiting.answer.set_exception(error)
+                for _ in taken:
+                    self._waiting.popleft()
+            self._idle.set()
+
+    async def _commit(self, taken: list[_Waiting]) -> None:
+        """Seal, sign and commit what was taken in one transaction, then answer and send it."""
+        directory = self._publishable_directory()
+        now = clock.now()
+        acknowledged = self._sending.acknowledgements()
+        heads = self._heads
+        store = self._store
+
+        def work() -> _Committed:
+            known = store.read_now(lambda c: outbox.outgoing_by_id(c, [w.accepted.message_id for w in taken]))
+            fresh: dict[bytes, Accepted] = {}
+            for waiting in taken:
+                if waiting.accepted.message_id not in known:
+                    fresh.setdefault(waiting.accepted.message_id, waiting.accepted)
+            drafts, keys = self._sealer.draft(
+                list(grouped(fresh.values())), heads=heads, directory=directory, now=now
+            )
+
+            def commit(connection: Connection) -> None:
+                outbox.mark_sent(connection, acknowledged)
+                for draft in drafts:
+                    outbox.append(
+                        connection,
+                        before=draft.before,
+                        after=draft.after,
+                        records=draft.records,
+                        messages=draft.messages,
+                    )
+                    inbox.insert_sender_keys(connection, draft.announced)
+
+            store.write_now(commit)
+            self._sealer.adopt(keys)
+            placed = known | {m.message_id: m for draft in drafts for m in draft.messages}
+            return _Committed(
+                placed=placed,
+                heads={draft.after.audience: draft.after for draft in drafts},
+                records={draft.after.audience: draft.records for draft in drafts},
+            )
+
+        committed = await self._store.in_writer(work)
+        self._heads = heads | committed.heads
+        for waiting in taken:
+            if not waiting.answer.done():
+                _answer(waiting, committed.placed[waiting.accepted.message_id])
+        for audience, records in committed.records.items():
+            self._sending.line(audience).statements(records)
+
+    async def _watch_store(self) -> None:
+        """Load the directory again when the subscriber has verified a newer one."""
+        while True:
+            await asyncio.sleep(self._settings.store_poll_s)
+            await self._reload_directory()
+
+    async def _reload_directory(self) -> None:
+        verified_at = await self._store.read(directory_row.verified_at)
+        if verified_at == self._verified_at:
+            return
+        targets = await self._store.read(directory_row.load)
+        if targets is not None:
+            self._directory = directory_from_bytes(targets)
+            self._verified_at = verified_at
+
+    def _publishable_directory(self) -> Directory:
+        if self._directory is None:
+            raise Unavailable(
+                Code.DIRECTORY_EXPIRED, "directory: none verified yet; is the broker reachable?"
+            )
+        self._directory.require_publishable(clock.now())
+        return self._directory
+
+    async def _send(self, sender: Sender, reader: Reader) -> None:
+        """Compare the store with the broker's tail, then send whatever it does not hold."""
+        for audience, head in self._heads.items():
+            try:
+                after = await self._broker_holds(head, reader)
+            except Refused as refusal:
+                log.critical("stream.stopped", audience=audience, code=refusal.code, error=refusal.text)
+                self._stopped[audience] = refusal
+                self._sending.stop(audience)
+                continue
+            await self._store.write(partial(outbox.mark_unsent, audience=audience, after=after))
+        await self._sending.run(sender)
+
+    async def _broker_holds(self, head: OwnHead, reader: Reader) -> tuple[int, int]:
+        """Return up to where the broker holds a stream, once broker and directory can tell."""
+        while True:
+            try:
+                return await compare_tail(
+                    reader,
+                    self._store,
+                    stream=Stream(head.audience, self._member),
+                    head=head,
+                    directory=self._publishable_directory(),
+                    now=clock.now(),
+                )
+            except Unavailable as error:
+                log.warning("stream.tail_unread", audience=head.audience, code=error.code, error=error.text)
+                await asyncio.sleep(self._settings.retry_s)
+
+    async def _heartbeats(self) -> None:
+        """Say on every stream of ours, on time, where its head stands."""
+        settings = self._settings
+        while True:
+            now = clock.now()
+            if self._directory is not None:
+                next_by = now + timedelta(seconds=settings.heartbeat_interval_s + settings.heartbeat_grace_s)
+                for audience in self._directory.audiences_of(self._member):
+                    if audience.id in self._stopped:
+                        continue
+                    record = self._sealer.heartbeat(
+                        audience.id,
+                        self._heads.get(audience.id),
+                        directory=self._directory,
+                        now=now,
+                        next_by=next_by,
+                    )
+                    self._sending.line(audience.id).heartbeat(record)
+                await self._mark_sent()
+            await asyncio.sleep(settings.heartbeat_interval_s)
+
+    async def _mark_sent(self) -> None:
+        acknowledged = self._sending.acknowledgements()
+        if acknowledged:
+            await self._store.write(lambda connection: outbox.mark_sent(connection, acknowledged))
+
+    async def _receipts(self) -> None:
+        """Confirm what was received: the first at once, then at most one an interval and audience."""
+        last: dict[AudienceId, float] = {}
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(self._settings.store_poll_s)
+            due = await self._store.read(witness.receipts_due)
+            for audience, mark in due.items():
+                if loop.time() - last.get(audience, -1e9) < self._settings.receipt_interval_s:
+                    continue
+                try:
+                    await self._confirm(audience, mark)
+                except AlmenaraError as error:
+                    log.warning("receipt.unsent", audience=audience, code=error.code, error=error.text)
+                last[audience] = loop.time()
+
+    async def _confirm(self, audience: AudienceId, mark: int) -> None:
+        received = await self._store.read(lambda connection: vector(connection, audience))
+        now = clock.now()
+        await self.publish(receipt_message(received, now=now), audience=audience)
+        # A crash here confirms twice: the vector is cumulative, so the second says the same.
+        await self._store.write(
+            lambda connection: witness.note_receipt(connection, audience, mark=mark, at=to_micros(now))
+        )
+
+
+class _Committed(NamedTuple):
+    placed: dict[bytes, Outgoing]
+    heads: dict[AudienceId, OwnHead]
+    records: dict[AudienceId, Sequence[outbox.OutboxRecord]]
+
+
+def _stopping() -> Unavailable:
+    return Unavailable(Code.NODE_DOWN, "node: it is stopping; send it again when it is back")
+
+
+def _answer(waiting: _Waiting, placed: Outgoing) -> None:
+    if placed.content == waiting.accepted.content:
+        waiting.answer.set_result(placed)
+        return
+    waiting.answer.set_exception(
+        MessageRefused(
+            [
+                Fault(
+                    Code.MESSAGE_ID_REUSED,
+                    "$.message_id",
+                    "this id was published before with other content; give the new message its own id",
+                )
+            ]
+        )
+    )

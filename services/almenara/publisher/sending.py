@@ -1,0 +1,153 @@
+"""How do committed statements reach the broker, in order, whatever breaks?
+
+    committed --send--> acknowledged --(mark rides in the next commit)--> marked sent
+        ^                   |
+        +---- crash --------+   identical bytes are sent again; readers drop the duplicate
+
+One line a stream. A line holds the newest statements in memory up to a bound; past it the rest is
+read back from the store, so that a broker's long absence does not fill the memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+import structlog
+
+from almenara.errors import AlmenaraError, Unavailable
+from almenara.model.ids import AudienceId, MemberId, Stream
+from almenara.store import outbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy import Connection
+
+    from almenara.bus.kafka import Sender
+    from almenara.store.database import Store
+    from almenara.store.outbox import OutboxRecord
+
+LINE_MAX = 64
+"""Statements a line keeps in memory; at 512 KiB each that is 32 MiB a stream at worst."""
+
+REFUSED_RETRY_S = 5.0
+"""How long a stream waits after the broker refused its write: only a person's act can mend it."""
+
+log = structlog.get_logger()
+
+
+class _Waiting(NamedTuple):
+    record: bytes
+    place: tuple[int, int] | None  # (epoch, seq) of a statement; None for a heartbeat
+
+
+class Line:
+    """What waits to be sent on one stream."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[_Waiting] = deque()
+        self.more_in_store = False
+        self.passed_over = 0  # statements left to the store; a refill that sees it move reads again
+        self.acknowledged: tuple[int, int] | None = None
+        self.fault: AlmenaraError | None = None
+
+    def statements(self, records: Iterable[OutboxRecord]) -> None:
+        """Queue statements, or remember that the store has more."""
+        for record in records:
+            if self.more_in_store or len(self.waiting) >= LINE_MAX:
+                self.more_in_store = True
+                self.passed_over += 1
+                return
+            self.waiting.append(_Waiting(record.record, (record.epoch, record.seq)))
+
+    def heartbeat(self, record: bytes) -> None:
+        """Queue a heartbeat where nothing else waits: behind a backlog it would be stale."""
+        if not self.waiting and not self.more_in_store:
+            self.waiting.append(_Waiting(record, None))
+
+
+class Sending:
+    """Send every line of one member; `acknowledgements` drains what the next commit should mark."""
+
+    def __init__(self, *, federation: str, member: MemberId, store: Store, retry_s: float) -> None:
+        self._federation = federation
+        self._member = member
+        self._store = store
+        self._retry_s = retry_s
+        self._lines: dict[AudienceId, Line] = {}
+        self._wake = asyncio.Event()
+        self._stopped: set[AudienceId] = set()
+
+    def stop(self, audience: AudienceId) -> None:
+        """Send nothing more on a stream: the broker holds something this store does not know."""
+        self._stopped.add(audience)
+
+    def line(self, audience: AudienceId) -> Line:
+        """Return the line of a stream and see that the sender looks at it."""
+        self._wake.set()
+        return self._lines.setdefault(audience, Line())
+
+    def acknowledgements(self) -> list[tuple[AudienceId, int, int]]:
+        """Return, and forget, how far each stream was acknowledged since the last call."""
+        found = []
+        for audience, line in self._lines.items():
+            if line.acknowledged is not None:
+                found.append((audience, *line.acknowledged))
+                line.acknowledged = None
+        return found
+
+    def fault(self, audience: AudienceId) -> AlmenaraError | None:
+        """Return why a stream does not get through at the moment, None when it does."""
+        line = self._lines.get(audience)
+        return line.fault if line else None
+
+    async def run(self, sender: Sender) -> None:
+        """Send for ever. Raises nothing the broker causes: it waits and says so in the log."""
+        running: dict[AudienceId, asyncio.Task[None]] = {}
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                for audience, line in self._lines.items():
+                    idle = audience not in running or running[audience].done()
+                    wanted = audience not in self._stopped and (line.waiting or line.more_in_store)
+                    if idle and wanted:
+                        running[audience] = tasks.create_task(self._drain(audience, line, sender))
+
+    async def _drain(self, audience: AudienceId, line: Line, sender: Sender) -> None:
+        topic = Stream(audience, self._member).topic(self._federation)
+        while line.waiting or line.more_in_store:
+            if not line.waiting:
+                await self._refill(audience, line)
+                continue
+            head = list(line.waiting)
+            try:
+                await sender.send(topic, [waiting.record for waiting in head])
+            except AlmenaraError as error:
+                if line.fault is None or line.fault.code != error.code:
+                    log.warning("stream.unsent", audience=audience, code=error.code, error=error.text)
+                line.fault = error
+                await asyncio.sleep(self._retry_s if isinstance(error, Unavailable) else REFUSED_RETRY_S)
+                continue
+            if line.fault is not None:
+                log.info("stream.sending", audience=audience)
+                line.fault = None
+            for waiting in head:
+                line.waiting.popleft()
+                line.acknowledged = waiting.place or line.acknowledged
+
+    async def _refill(self, audience: AudienceId, line: Line) -> None:
+        """Mark what was sent, then read the next statements of the backlog from the store."""
+        acknowledged = self.acknowledgements()
+        passed_over = line.passed_over
+
+        def next_records(connection: Connection) -> list[OutboxRecord]:
+            outbox.mark_sent(connection, acknowledged)
+            return outbox.unsent(connection, audience, limit=LINE_MAX)
+
+        records = await self._store.write(next_records)
+        line.more_in_store = False
+        line.statements(records)
+        line.more_in_store = len(records) == LINE_MAX or line.passed_over != passed_over

@@ -1,0 +1,376 @@
+"""What becomes of each record that arrives? One poll, one transaction, whole or not at all.
+
+    record --admit--> heartbeat -----------------> claim about the head
+                  |-> statement --judge--> Next, Anchor, NewEpoch, Fill --> opened, delivered
+                  |                   |--> Gap, Early -----> the stream waits and is read again
+                  |                   |--> Duplicate ------> nothing
+                  |                   '--> Equivocation ---> evidence, alarm
+                  |-> Held ----------------------> the stream waits for the directory
+                  '-> refused -------------------> quarantine
+
+A crash before the commit leaves the offsets where they were, and the same records come again;
+after it they come as duplicates. Nothing is delivered twice either way.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, NamedTuple, assert_never
+
+import structlog
+
+from almenara.clock import to_micros
+from almenara.errors import Code, Held, RecordRefused, StatementRefused
+from almenara.store import inbox, quarantine
+from almenara.store.quarantine import Evidence, Refusal
+from almenara.store.witness import Claim
+from almenara.subscriber.deliver import Delivery, Reader
+from almenara.subscriber.state import StreamState, Wait
+from almenara.trust.admit import RefusedInChain, VerifiedHeartbeat, VerifiedStatement, admit
+from almenara.wire import chain
+from almenara.wire.records import GENESIS_PREV
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+    from almenara.bus.received import Received
+    from almenara.model.ids import MemberId, Stream
+    from almenara.trust.directory import Directory
+    from almenara.trust.keys import SealingKey
+    from almenara.wire.chain import Anchor, ChainState, Fill, NewEpoch, Next, Span
+
+RETRY = timedelta(seconds=1)
+"""How often a stream that stands still looks again: cheap, one record."""
+
+log = structlog.get_logger()
+
+
+class Seek(NamedTuple):
+    """Read a stream on from this offset (None: its start), but not before `at`."""
+
+    offset: int | None
+    at: datetime
+
+
+class Absorbed(NamedTuple):
+    """What a poll did: how many messages are new, and which streams must be read from elsewhere."""
+
+    delivered: int
+    seeks: Mapping[Stream, Seek]
+
+
+class Absorber:
+    """Verify, open and store what one member receives. One worker thread at a time."""
+
+    def __init__(self, *, member: MemberId, sealing_keys: Sequence[SealingKey], gap_wait: timedelta) -> None:
+        self.reader = Reader(member, sealing_keys)
+        self.gap_wait = gap_wait
+        self._states: dict[Stream, StreamState] = {}
+
+    def states(self, connection: Connection, streams: Iterable[Stream]) -> Mapping[Stream, StreamState]:
+        """Return the states of at least these streams, from memory or else from the store."""
+        missing = [stream for stream in streams if stream not in self._states]
+        if missing:
+            rows, gaps = inbox.chains(connection), inbox.gaps(connection)
+            for stream in missing:
+                self._states[stream] = StreamState(stream, rows.get(stream), gaps.get(stream, ()))
+        return self._states
+
+    def absorb(
+        self,
+        connection: Connection,
+        records: Sequence[tuple[Stream, Received]],
+        *,
+        directory: Directory,
+        now: datetime,
+    ) -> Absorbed:
+        """Take the records of one poll into the store, in their order within each stream.
+
+        Call it within one write transaction; then `committed`, or `rolled_back` if that failed.
+        """
+        states = self.states(connection, {stream for stream, _ in records})
+        poll = _Poll(self, connection, directory, now)
+        for stream, received in records:
+            poll.take(states[stream], received)
+        return Absorbed(poll.store(states.values()), poll.seeks)
+
+    def committed(self) -> None:
+        """Note that the transaction of the last `absorb` is on disk."""
+        for state in self._states.values():
+            state.committed()
+
+    def rolled_back(self) -> None:
+        """Forget what a failed transaction did."""
+        for state in self._states.values():
+            state.reset()
+
+
+class _Poll:
+    """One transaction's work."""
+
+    def __init__(
+        self, absorber: Absorber, connection: Connection, directory: Directory, now: datetime
+    ) -> None:
+        self.seeks: dict[Stream, Seek] = {}
+        self._gap_wait = absorber.gap_wait
+        self._connection = connection
+        self._directory = directory
+        self._now = now
+        self._micros = to_micros(now)
+        self._delivery = Delivery(connection, reader=absorber.reader, directory=directory, now=now)
+        self._evidence: list[Evidence] = []
+        self._hashes: dict[tuple[Stream, int, int], bytes] = {}
+
+    def take(self, state: StreamState, received: Received) -> None:
+        """Take one record of a stream, unless the stream stands still since an earlier one."""
+        if state.stream in self.seeks:
+            return
+        wait = state.wait
+        rereading = wait is not None and received.offset < wait.offset
+        self._judge(state, received)
+        if state.stream in self.seeks:
+            return
+        if not rereading:
+            state.wait = None
+            state.update(next_offset=max(state.row.next_offset, received.offset + 1))
+
+    def store(self, states: Iterable[StreamState]) -> int:
+        """Write everything; return how many messages are new."""
+        delivered = self._delivery.store()
+        quarantine.keep_evidence(self._connection, self._evidence)
+        changed = [state for state in states if state.changed]
+        inbox.save_chains(self._connection, [state.row for state in changed])
+        for state in changed:
+            if state.gaps_changed:
+                inbox.save_gaps(self._connection, state.stream, state.gaps)
+        return delivered
+
+    def _judge(self, state: StreamState, received: Received) -> None:
+        try:
+            admitted = admit(received.value, stream=state.stream, directory=self._directory, now=self._now)
+        except Held as held:
+            self._stand_still(state, held.code, received.offset)
+        except RefusedInChain as refusal:
+            self._refuse(state, received, refusal)
+            self._statement(state, refusal.verified, received, refused=refusal.code)
+        except (RecordRefused, StatementRefused) as refusal:
+            self._refuse(state, received, refusal)
+        else:
+            if isinstance(admitted, VerifiedHeartbeat):
+                self._heartbeat(state, admitted)
+            else:
+                self._statement(state, admitted, received)
+
+    def _heartbeat(self, state: StreamState, verified: VerifiedHeartbeat) -> None:
+        beat = verified.heartbeat
+        if beat.next_by < state.row.next_by:
+            return  # an older one, read again: only the latest word counts
+        state.update(heard_at=self._micros, next_by=beat.next_by)
+        self._delivery.claim(
+            Claim(
+                audience=state.stream.audience,
+                publisher=state.stream.publisher,
+                witness=state.stream.publisher,
+                epoch=beat.epoch,
+                seq=beat.head_seq,
+                hash=beat.head_hash,
+                claimed_at=self._micros,
+            )
+        )
+
+    def _statement(
+        self, state: StreamState, verified: VerifiedStatement, received: Received, *, refused: str = ""
+    ) -> None:
+        head = verified.head
+        held = state.chain
+        expected = held is not None and (head.epoch, head.seq) == (held.epoch, held.seq + 1)
+        known = None if expected else self._hash_at(state.stream, head.epoch, head.seq)
+        step = chain.judge(
+            head, verified.statement_hash, chain=held, known=known, prev_at=self._prev_at(state, verified)
+        )
+        match step:
+            case chain.Anchor() | chain.Next() | chain.NewEpoch() | chain.Fill():
+                self._accept(state, verified, received, step, refused)
+            case chain.Duplicate() | chain.BeforeAnchor():
+                pass
+            case chain.Equivocation(place=place, expected=expected_hash):
+                self._equivocation(state, verified, place, expected_hash)
+            case chain.Gap() | chain.Early():
+                self._gap(state, verified, received, step, refused)
+            case chain.OldEpoch():
+                text = f"statement {state.stream} {head.epoch}/{head.seq}: its epoch has ended"
+                self._refuse(state, received, StatementRefused(Code.OLD_EPOCH, text))
+            case _:
+                assert_never(step)
+
+    def _accept(
+        self,
+        state: StreamState,
+        verified: VerifiedStatement,
+        received: Received,
+        step: Anchor | Next | NewEpoch | Fill,
+        refused: str,
+    ) -> None:
+        flag = ""
+        match step:
+            case chain.Anchor(complete=complete):
+                state.update(anchor_epoch=verified.head.epoch, anchor_seq=verified.head.seq)
+                flag = "" if complete else "NOTHING_PROVEN_BEFORE"
+            case chain.NewEpoch(truncated=truncated):
+                self._truncated(state, () if truncated is None else (truncated,))
+                log.warning("stream.new_epoch", stream=str(state.stream), epoch=verified.head.epoch)
+            case chain.Fill(truncated=spans):
+                self._truncated(state, spans)
+                flag = "FILL"
+            case chain.Next():
+                pass
+            case _:
+                assert_never(step)
+        self._take_in(state, verified, received.offset, step.chain, flag=flag, refused=refused)
+        if isinstance(step, chain.Fill):
+            self._reopen(state, verified)
+            if state.passed_early and state.gaps:
+                # What came too early to be proven may be provable now: read it once more.
+                state.passed_early = False
+                self.seeks[state.stream] = Seek(None, self._now)
+
+    def _take_in(
+        self,
+        state: StreamState,
+        verified: VerifiedStatement,
+        offset: int,
+        after: ChainState,
+        *,
+        flag: str,
+        refused: str,
+    ) -> None:
+        head = verified.head
+        state.move(after)
+        state.update(
+            directory_version=max(state.row.directory_version, head.directory_version),
+            accepted_at=self._micros,
+            eliciting=state.row.eliciting + head.elicits_receipt,
+        )
+        self._hashes[state.stream, head.epoch, head.seq] = verified.statement_hash
+        self._delivery.take(state, verified, offset, flag=flag, refused=refused)
+
+    def _gap(
+        self,
+        state: StreamState,
+        verified: VerifiedStatement,
+        received: Received,
+        step: chain.Gap | chain.Early,
+        refused: str,
+    ) -> None:
+        wait = state.wait
+        if wait is not None and received.offset < wait.offset:
+            return  # met on the way back to where the stream waits; that record decides
+        if isinstance(step, chain.Early):
+            state.passed_early = True
+            return
+        if wait is None or wait.code != "GAP":
+            log.warning("stream.gap", stream=str(state.stream), missing=str(step.missing))
+            state.wait = Wait("GAP", received.offset, self._now, rereading=True)
+            self.seeks[state.stream] = Seek(None, self._now)
+        elif self._now - wait.since < self._gap_wait:
+            state.wait = wait._replace(rereading=False)
+            self.seeks[state.stream] = Seek(received.offset, wait.since + self._gap_wait)
+        else:
+            held = state.chain
+            if held is None:  # a gap lies above something held
+                raise AssertionError(str(state.stream))
+            after = chain.after_gap(verified.head, verified.statement_hash, chain=held)
+            self._take_in(state, verified, received.offset, after, flag="AFTER_GAP", refused=refused)
+            log.error("stream.after_gap", stream=str(state.stream), missing=str(step.missing))
+
+    def _stand_still(self, state: StreamState, code: str, offset: int) -> None:
+        if state.wait is None or state.wait.code != code:
+            log.warning("stream.held", stream=str(state.stream), code=code)
+            state.wait = Wait(code, offset, self._now, rereading=False)
+        self.seeks[state.stream] = Seek(offset, self._now + RETRY)
+
+    def _reopen(self, state: StreamState, verified: VerifiedStatement) -> None:
+        if not verified.statement.key_wraps:
+            return
+        self._delivery.flush()
+        for record in inbox.keyless_records(self._connection, state.stream, verified.head.epoch):
+            again = admit(record, stream=state.stream, directory=self._directory, now=self._now)
+            if isinstance(again, VerifiedStatement) and again.head.sender_key == verified.head.sender_key:
+                self._delivery.reopen(state, again)
+
+    def _truncated(self, state: StreamState, spans: Sequence[Span]) -> None:
+        if spans:
+            self._delivery.flush()
+        for span in spans:
+            for row in inbox.statements_between(self._connection, state.stream, span.after, span.before):
+                self._evidence.append(
+                    Evidence(
+                        kind="TRUNCATED",
+                        audience=state.stream.audience,
+                        publisher=state.stream.publisher,
+                        epoch=row.epoch,
+                        seq=row.seq,
+                        hash=row.hash,
+                        known_hash=row.hash,
+                        kept_at=self._micros,
+                        record=row.record,
+                    )
+                )
+                log.error("stream.truncated", stream=str(state.stream), epoch=row.epoch, seq=row.seq)
+
+    def _equivocation(
+        self, state: StreamState, verified: VerifiedStatement, place: chain.Place, expected: bytes
+    ) -> None:
+        log.error("stream.equivocation", stream=str(state.stream), epoch=place.epoch, seq=place.seq)
+        self._evidence.append(
+            Evidence(
+                kind="EQUIVOCATION",
+                audience=state.stream.audience,
+                publisher=state.stream.publisher,
+                epoch=verified.head.epoch,
+                seq=verified.head.seq,
+                hash=verified.statement_hash,
+                known_hash=expected,
+                kept_at=self._micros,
+                record=verified.record,
+            )
+        )
+
+    def _refuse(
+        self, state: StreamState, received: Received, refusal: RecordRefused | StatementRefused
+    ) -> None:
+        log.warning(
+            "record.refused",
+            stream=str(state.stream),
+            offset=received.offset,
+            code=refusal.code,
+            fault=refusal.text,
+        )
+        self._delivery.refuse(
+            Refusal(
+                audience=state.stream.audience,
+                publisher=state.stream.publisher,
+                offset=received.offset,
+                proven=isinstance(refusal, StatementRefused),
+                code=refusal.code,
+                detail=refusal.text,
+                kept_at=self._micros,
+                record=received.value,
+            )
+        )
+
+    def _hash_at(self, stream: Stream, epoch: int, seq: int) -> bytes | None:
+        return self._hashes.get((stream, epoch, seq)) or inbox.hash_at(self._connection, stream, epoch, seq)
+
+    def _prev_at(self, state: StreamState, verified: VerifiedStatement) -> tuple[int, int] | None:
+        """Return where the statement stands that the opener of an epoch goes on from."""
+        head = verified.head
+        if head.seq > 0 or head.prev == GENESIS_PREV or state.row.seq < 0:
+            return None
+        for (stream, epoch, seq), known in self._hashes.items():
+            if stream == state.stream and known == head.prev:
+                return epoch, seq
+        return inbox.place_of(self._connection, state.stream, head.prev)

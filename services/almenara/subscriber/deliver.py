@@ -1,0 +1,308 @@
+"""How does an accepted statement become messages in the inbox?
+
+Unwrap the announced sender key, open, check each message, and collect the rows; `store` writes
+those of one poll together. What cannot be opened or breaks a rule is named and kept.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+import structlog
+
+from almenara.clock import from_micros, to_micros
+from almenara.errors import Code, MessageRefused, StatementRefused
+from almenara.model.alert import RiskAlert
+from almenara.model.bodies import ControlResult, Receipt, RiskAlertUpdate
+from almenara.model.rules import check
+from almenara.store import inbox, quarantine, witness
+from almenara.store.inbox import MessageRow, SenderKeyRow, StatementRow
+from almenara.store.quarantine import Refusal
+from almenara.store.witness import Claim, DecisionRow
+from almenara.trust.admit import open_statement, unwrap_sender_key
+from almenara.wire.messages import content_hash
+from almenara.wire.seal import SenderKey
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+    from almenara.model.ids import MemberId
+    from almenara.model.messages import Message
+    from almenara.subscriber.state import StreamState
+    from almenara.trust.admit import OpenedMessage, OpenedStatement, VerifiedStatement
+    from almenara.trust.directory import Directory
+    from almenara.trust.keys import SealingKey
+
+CLOCK_TOLERANCE = timedelta(minutes=5)
+"""A statement dated further ahead than this is flagged, never refused (DESIGN 5)."""
+
+CLOCK_AHEAD = "CLOCK_AHEAD"
+LATE_KEY = "LATE_KEY"
+
+_NO_OFFSET = -1
+
+log = structlog.get_logger()
+
+
+class Reader(NamedTuple):
+    """Who opens: the member and its sealing keys, newest first."""
+
+    member: MemberId
+    sealing_keys: Sequence[SealingKey]
+
+
+class Delivery:
+    """Collect what one poll delivers; nothing reaches the store before `store`."""
+
+    def __init__(
+        self, connection: Connection, *, reader: Reader, directory: Directory, now: datetime
+    ) -> None:
+        self._connection = connection
+        self._reader = reader
+        self._directory = directory
+        self._now = now
+        self._micros = to_micros(now)
+        self._statements: list[StatementRow] = []
+        self._messages: list[MessageRow] = []
+        self._keys: list[SenderKeyRow] = []
+        self._claims: dict[tuple[str, MemberId, MemberId], Claim] = {}
+        self._decisions: list[DecisionRow] = []
+        self._refusals: list[Refusal] = []
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Keep a refusal."""
+        self._refusals.append(refusal)
+
+    def claim(self, claim: Claim) -> None:
+        """Keep the latest word of a witness."""
+        self._claims[claim.audience, claim.publisher, claim.witness] = claim
+
+    def take(
+        self, state: StreamState, verified: VerifiedStatement, offset: int, *, flag: str, refused: str
+    ) -> None:
+        """Open an accepted statement, unless it is refused already, and collect what it brings."""
+        flags = [flag] if flag else []
+        if from_micros(verified.head.issued_at) > self._now + CLOCK_TOLERANCE:
+            flags.append(CLOCK_AHEAD)
+        code = refused or self._open(state, verified, offset, " ".join(flags))
+        row = StatementRow(
+            audience=state.stream.audience,
+            publisher=state.stream.publisher,
+            epoch=verified.head.epoch,
+            seq=verified.head.seq,
+            hash=verified.statement_hash,
+            code=code,
+            flags=" ".join(flags),
+            received_at=self._micros,
+            record=verified.record,
+        )
+        self._statements.append(row)
+
+    def reopen(self, state: StreamState, verified: VerifiedStatement) -> None:
+        """Open a statement held with KEY_MISSING, now that its sender key was announced late."""
+        code = self._open(state, verified, _NO_OFFSET, LATE_KEY)
+        inbox.set_statement_code(self._connection, state.stream, verified.head.epoch, verified.head.seq, code)
+
+    def flush(self) -> None:
+        """Write the statements collected so far, so that a look into the store sees them."""
+        inbox.insert_statements(self._connection, self._statements)
+        self._statements.clear()
+
+    def store(self) -> int:
+        """Write everything collected; return how many messages are new in the inbox."""
+        connection = self._connection
+        self.flush()
+        held = inbox.contents(connection, [(m.publisher, m.message_id) for m in self._messages])
+        fresh: list[MessageRow] = []
+        for message in self._messages:
+            identity = (message.publisher, message.message_id)
+            before = held.setdefault(identity, message.content)
+            if before is message.content:
+                fresh.append(message)
+            elif before != message.content:
+                self._refusals.append(_reused(message, self._micros))
+        inbox.insert_messages(connection, fresh)
+        inbox.insert_sender_keys(connection, self._keys)
+        witness.save_claims(connection, list(self._claims.values()))
+        witness.save_decisions(connection, self._decisions)
+        quarantine.keep(connection, self._refusals)
+        return len(fresh)
+
+    def _open(self, state: StreamState, verified: VerifiedStatement, offset: int, flags: str) -> str:
+        """Collect a statement's messages; return "" or the code of the first thing refused in it.
+
+        One bad message does not hold back its neighbours.
+        """
+        try:
+            key = self._sender_key(state, verified)
+            opened = open_statement(
+                verified, reader=self._reader.member, sender_key=key, directory=self._directory
+            )
+        except StatementRefused as refusal:
+            if refusal.code != Code.NOT_FOR_ME:
+                self._refuse(state, offset, verified, refusal.code, refusal.text)
+            return refusal.code
+        code = ""
+        for each in opened.messages:
+            try:
+                row = self._message(state, opened, each, flags)
+            except MessageRefused as refusal:
+                self._refuse(state, offset, verified, refusal.code, str(refusal))
+                code = code or refusal.code
+            else:
+                if row is not None:
+                    self._messages.append(row)
+        return code
+
+    def _sender_key(self, state: StreamState, verified: VerifiedStatement) -> SenderKey:
+        """Return the statement's sender key, from its announcement, memory or the store.
+
+        Raises StatementRefused: KEY_MISSING when it was never announced to this member, NOT_FOR_ME
+        when its slot here opened to something else.
+        """
+        head = verified.head
+        if verified.statement.key_wraps:
+            try:
+                key = unwrap_sender_key(verified, self._reader.sealing_keys)
+            except StatementRefused as refusal:
+                if refusal.code == Code.NOT_FOR_ME:
+                    self._remember(state, verified, None)
+                raise
+            self._remember(state, verified, key.key)
+            return key
+        if head.sender_key not in state.keys:
+            row = inbox.sender_keys(self._connection, state.stream, head.sender_key)
+            if row is None or row.epoch != head.epoch:
+                raise StatementRefused(
+                    Code.KEY_MISSING,
+                    f"statement {state.stream} {head.seq}: its sender key was never announced here; the"
+                    " author's next key will be",
+                )
+            state.keys[head.sender_key] = row.key
+        found = state.keys[head.sender_key]
+        if found is None:
+            raise StatementRefused(
+                Code.NOT_FOR_ME, f"statement {state.stream} {head.seq}: its list does not name this member"
+            )
+        return SenderKey(key=found, id=head.sender_key)
+
+    def _remember(self, state: StreamState, verified: VerifiedStatement, key: bytes | None) -> None:
+        state.keys[verified.head.sender_key] = key
+        self._keys.append(
+            SenderKeyRow(
+                audience=state.stream.audience,
+                publisher=state.stream.publisher,
+                epoch=verified.head.epoch,
+                key_id=verified.head.sender_key,
+                key=key,
+            )
+        )
+
+    def _message(
+        self,
+        state: StreamState,
+        opened: OpenedStatement,
+        each: OpenedMessage,
+        flags: str,
+    ) -> MessageRow | None:
+        message, head = each.message, opened.verified.head
+        if isinstance(message, MessageRefused):
+            raise message
+        # Judged as of its author's time: every reader comes to the same verdict, even years on.
+        check(message, now=message.issued_at, audience=state.stream.audience)
+        if isinstance(message.body, Receipt):
+            self._receipt(state, message.body, head.issued_at)
+            return None
+        return MessageRow(
+            publisher=state.stream.publisher,
+            message_id=message.message_id.bytes,
+            content=content_hash(each.item, state.stream.audience, opened.recipients),
+            audience=state.stream.audience,
+            epoch=head.epoch,
+            seq=head.seq,
+            recipients=" ".join(opened.recipients),
+            flags=flags,
+            kind=message.kind,
+            issued_at=to_micros(message.issued_at),
+            received_at=self._micros,
+            body=each.item,
+            **_selectors(message),
+        )
+
+    def _receipt(self, state: StreamState, receipt: Receipt, at: int) -> None:
+        reader = state.stream.publisher
+        for received in receipt.received:
+            self.claim(
+                Claim(
+                    audience=state.stream.audience,
+                    publisher=received.publisher,
+                    witness=reader,
+                    epoch=received.epoch,
+                    seq=received.seq,
+                    hash=bytes(received.hash),
+                    excepted=received.excepted,
+                    claimed_at=at,
+                )
+            )
+        self._decisions.extend(
+            DecisionRow(
+                publisher=decision.publisher,
+                message_id=decision.message_id.bytes,
+                reader=reader,
+                state=decision.state,
+                code=decision.code,
+                at=to_micros(decision.at),
+            )
+            for decision in receipt.decisions
+        )
+
+    def _refuse(
+        self, state: StreamState, offset: int, verified: VerifiedStatement, code: str, detail: str
+    ) -> None:
+        log.warning(
+            "statement.refused", stream=str(state.stream), seq=verified.head.seq, code=code, fault=detail
+        )
+        self._refusals.append(
+            Refusal(
+                audience=state.stream.audience,
+                publisher=state.stream.publisher,
+                offset=offset,
+                proven=True,
+                code=code,
+                detail=detail,
+                kept_at=self._micros,
+                record=verified.record,
+            )
+        )
+
+
+def _reused(message: MessageRow, now: int) -> Refusal:
+    return Refusal(
+        audience=message.audience,
+        publisher=message.publisher,
+        offset=_NO_OFFSET,
+        proven=True,
+        code=Code.MESSAGE_ID_REUSED,
+        detail=f"message {message.message_id.hex()}: this id came before with other content",
+        kept_at=now,
+        record=message.body,
+    )
+
+
+def _selectors(message: Message) -> dict[str, str]:
+    """Return the columns that filters use; "" where the kind has none."""
+    body = message.body
+    if isinstance(body, RiskAlertUpdate):
+        body = body.alert
+    if isinstance(body, RiskAlert):
+        codes = "".join(f" {goods.hs}" for goods in body.goods if goods.hs)
+        return {"area": body.area, "level": body.level, "origin": body.origin, "hs": codes and codes + " "}
+    if isinstance(body, ControlResult):
+        areas = [finding.area for finding in body.findings]
+        codes = "".join(f" {finding.hs}" for finding in body.findings if finding.hs)
+        return {"area": areas[0] if areas else "", "level": "", "origin": "", "hs": codes and codes + " "}
+    return {"area": "", "level": "", "origin": "", "hs": ""}

@@ -1,0 +1,203 @@
+"""How does a member receive? Fetch, verify, open, check, commit; while one batch is absorbed the next comes.
+
+    directory --> streams to read --> assigned --poll--> batch --absorb, one transaction--> inbox
+                                          ^                            |
+                                          +---- seek: a gap, or a wait +
+
+No consumer group: the offsets are in the store, in the same transaction as what they brought. A
+crash anywhere reads the last batch again, and the chain tells the duplicates.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import msgspec
+import structlog
+
+from almenara import clock
+from almenara.bus.received import Access
+from almenara.clock import to_micros
+from almenara.errors import AlmenaraError, Unavailable
+from almenara.store import inbox
+from almenara.subscriber.absorb import Absorbed, Absorber, Seek
+from almenara.subscriber.directory import DirectoryFollower
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from almenara.bus.kafka import Reader
+    from almenara.bus.received import Received
+    from almenara.model.ids import MemberId, Stream
+    from almenara.store.database import Store
+    from almenara.trust.directory import Directory
+    from almenara.trust.keys import SealingKey
+
+POLL_RECORDS_MAX = 200
+"""Records a poll: at 512 KiB each a transaction stays below 100 MiB, at rest it is a handful."""
+
+log = structlog.get_logger()
+
+
+class SubscriberSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Intervals of a subscriber, in seconds; the defaults are the federation's (DESIGN 3 and 4)."""
+
+    gap_wait_s: float = 60.0
+    reset_delay_s: float = 86_400.0
+    directory_poll_s: float = 1.0
+    probe_interval_s: float = 5.0
+    poll_s: float = 0.2
+    retry_s: float = 0.5
+    withheld_after_s: float = 30.0
+
+
+class Subscriber:
+    """Receive for one member into its store."""
+
+    def __init__(
+        self,
+        *,
+        federation: str,
+        member: MemberId,
+        sealing_keys: Sequence[SealingKey],
+        store: Store,
+        directory_cache: Path,
+        root: bytes,
+        settings: SubscriberSettings,
+    ) -> None:
+        self._federation = federation
+        self._member = member
+        self._store = store
+        self._settings = settings
+        self._absorber = Absorber(
+            member=member, sealing_keys=sealing_keys, gap_wait=timedelta(seconds=settings.gap_wait_s)
+        )
+        self.follower = DirectoryFollower(
+            store=store,
+            cache=directory_cache,
+            root=root,
+            reset_delay=timedelta(seconds=settings.reset_delay_s),
+        )
+        self._streams: dict[str, Stream] = {}
+        self._seeks: dict[Stream, Seek] = {}
+        self.delivered = asyncio.Event()  # set whenever messages are new; whoever waits clears it
+
+    async def load(self, files: Mapping[str, bytes]) -> None:
+        """Take up the store's directory, or the one that came with the admission on the first start."""
+        await self.follower.load()
+        if self.follower.current is None:
+            await self.follower.take(files)
+
+    async def run(self, *, reader: Reader, directory_reader: Reader, stopping: asyncio.Event) -> None:
+        """Receive until `stopping` is set; the batch in hand is committed before it returns."""
+        async with asyncio.TaskGroup() as tasks:
+            following = tasks.create_task(
+                self.follower.follow(
+                    directory_reader, federation=self._federation, poll_s=self._settings.directory_poll_s
+                )
+            )
+            try:
+                await self._receive(reader, stopping)
+            finally:
+                following.cancel()
+
+    async def _receive(self, reader: Reader, stopping: asyncio.Event) -> None:
+        batch: list[tuple[Stream, Received]] = []
+        assigned_for: tuple[int, tuple[Stream, ...]] | None = None
+        loop = asyncio.get_running_loop()
+        probe_at = 0.0
+        while not stopping.is_set():
+            directory = self.follower.current
+            if directory is None:
+                await asyncio.sleep(self._settings.retry_s)
+                continue
+            wanted = (directory.version, directory.streams_read_by(self._member))
+            unread = any(access is not Access.READABLE for access in reader.access.values())
+            if wanted != assigned_for or (unread and loop.time() >= probe_at):
+                # What was fetched and not yet absorbed comes again: the offsets stand in the store.
+                batch = []
+                if await self._assign(reader, wanted[1]):
+                    assigned_for = wanted
+                probe_at = loop.time() + self._settings.probe_interval_s
+            async with asyncio.TaskGroup() as tasks:
+                polling = tasks.create_task(self._poll(reader))
+                absorbing = tasks.create_task(self._absorb(batch, directory))
+            self._seeks.update(absorbing.result().seeks)
+            # A stream about to be read from elsewhere: what was fetched of it meanwhile is stale.
+            fetched = polling.result()
+            batch = [(stream, record) for stream, record in fetched if stream not in self._seeks]
+            await self._seek(reader)
+        if self.follower.current is not None:
+            await self._absorb(batch, self.follower.current)
+
+    async def _assign(self, reader: Reader, streams: Sequence[Stream]) -> bool:
+        """Read these streams, each from where the store stands; return whether the broker answered."""
+        states = await self._store.read(lambda connection: self._absorber.states(connection, streams))
+        self._streams = {stream.topic(self._federation): stream for stream in streams}
+        positions = {topic: states[stream].row.next_offset or None for topic, stream in self._streams.items()}
+        try:
+            access = await reader.assign(positions)
+        except Unavailable as error:
+            log.warning("streams.not_assigned", code=error.code, error=error.text)
+            await asyncio.sleep(self._settings.retry_s)
+            return False
+        now = to_micros(clock.now())
+        rows = [(self._streams[topic], found.value) for topic, found in access.items()]
+        await self._store.write(lambda connection: inbox.save_access(connection, rows, at=now))
+        return True
+
+    async def _poll(self, reader: Reader) -> list[tuple[Stream, Received]]:
+        try:
+            records = await reader.poll(self._settings.poll_s, max_records=POLL_RECORDS_MAX)
+        except Unavailable as error:
+            log.warning("broker.silent", code=error.code, error=error.text)
+            await asyncio.sleep(self._settings.retry_s)
+            return []
+        return [(self._streams[record.topic], record) for record in records if record.topic in self._streams]
+
+    async def _absorb(self, batch: Sequence[tuple[Stream, Received]], directory: Directory) -> Absorbed:
+        """Commit a batch; while the store cannot take it (locked, full) it is tried again."""
+        if not batch:
+            return Absorbed(0, {})
+        while True:
+            now = clock.now()
+
+            def work(now: datetime = now) -> Absorbed:
+                try:
+                    absorbed = self._store.write_now(
+                        lambda connection: self._absorber.absorb(
+                            connection, batch, directory=directory, now=now
+                        )
+                    )
+                except AlmenaraError:
+                    self._absorber.rolled_back()
+                    raise
+                self._absorber.committed()
+                return absorbed
+
+            try:
+                absorbed = await self._store.in_writer(work)
+            except Unavailable as error:
+                log.warning("inbox.not_written", code=error.code, error=error.text)
+                await asyncio.sleep(error.retry_after_s)
+                continue
+            if absorbed.delivered:
+                self.delivered.set()
+            return absorbed
+
+    async def _seek(self, reader: Reader) -> None:
+        """Carry out the seeks that are due; one the broker does not answer stays due."""
+        now = clock.now()
+        for stream, seek in list(self._seeks.items()):
+            if seek.at > now:
+                continue
+            try:
+                await reader.seek(stream.topic(self._federation), seek.offset)
+            except Unavailable as error:
+                log.warning("stream.not_moved", stream=str(stream), code=error.code, error=error.text)
+                return
+            del self._seeks[stream]
