@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ssl
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from almenara import clock
+from almenara.bus.admin import Admin
 from almenara.bus.broker import Broker
 from almenara.bus.principals import BROKER, COORDINATOR
+from almenara.bus.topics import stream_acls, stream_topic
+from almenara.model.ids import AudienceId, Stream
 from almenara.trust.certificates import (
     CertificateAuthority,
     client_context,
@@ -19,9 +23,11 @@ from almenara.trust.certificates import (
 )
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from collections.abc import Sequence
+    from datetime import datetime
     from pathlib import Path
 
+    from almenara.bus.topics import AclRule
     from almenara.model.ids import MemberId
 
 FEDERATION = "ams"
@@ -95,3 +101,18 @@ class Site:
     def nobody(self) -> ssl.SSLContext:
         """Return a context that shows no certificate."""
         return ssl.create_default_context(cafile=str(self.broker.folder / "ca.pem"))
+
+    async def open_audience(self, audience: str, members: Sequence[MemberId]) -> frozenset[AclRule]:
+        """Make the topics of an audience and let its members in; return their rules."""
+        name = AudienceId(audience)
+        rules = stream_acls(FEDERATION, audiences={name: members}, generations=dict.fromkeys(members, (1,)))
+        topics = [
+            stream_topic(
+                Stream(name, member), federation=FEDERATION, retention=timedelta(days=30), replication=1
+            )
+            for member in members
+        ]
+        async with Admin(self.bootstrap, self.operator()) as admin:
+            await admin.ensure_topics(topics)
+            await admin.create_acls(rules)
+        return rules

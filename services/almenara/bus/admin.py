@@ -1,7 +1,7 @@
 """How does the coordinator make the cluster what the directory says, and see where it drifted?
 
 The only module that imports kafka-python: aiokafka has no calls for access lists. The client blocks,
-so every call runs in a thread. Kafka answers before a change shows: `sync` waits until it does.
+so every call runs in a thread. Kafka answers before a change shows: we return when it does.
 """
 
 from __future__ import annotations
@@ -160,29 +160,29 @@ class Admin:
         return frozenset(map(_rule, found))
 
     async def create_acls(self, rules: Collection[AclRule]) -> None:
-        """Add rules, those that exist already included."""
+        """Add rules, those that exist already included; return when they are in force."""
         if rules:
             await self._call(lambda client: _create_acls(client, rules))
+            await self._until(lambda found: found.issuperset(rules))
 
     async def delete_acls(self, rules: Collection[AclRule]) -> None:
-        """Remove exactly these rules."""
+        """Remove exactly these rules; return when they are no longer in force."""
         if rules:
             await self._call(lambda client: _delete_acls(client, rules))
+            await self._until(lambda found: found.isdisjoint(rules))
 
     async def sync(self, topics: Iterable[TopicSettings], acls: Collection[AclRule]) -> Drift:
         """Make the cluster hold these topics and exactly these rules; return what was changed.
 
         The cluster belongs to the federation, so a rule that the directory does not ask for is a
-        hole and goes, whoever it favours. Other topics stay: only a person deletes records. Returns
-        once the rules show. A crash leaves a part done; the next call does the rest.
+        hole and goes, whoever it favours. Other topics stay: only a person deletes records. A crash
+        leaves a part done; the next call does the rest.
         """
         created, changed = await self.ensure_topics(topics)
         wanted = frozenset(acls)
         found = await self.acls()
         await self.delete_acls(found - wanted)
         await self.create_acls(wanted - found)
-        if found != wanted:
-            await self._until_rules_are(wanted)
         return Drift(
             topics_created=created,
             topics_changed=changed,
@@ -190,9 +190,9 @@ class Admin:
             acls_removed=tuple(sorted(found - wanted)),
         )
 
-    async def _until_rules_are(self, wanted: frozenset[AclRule]) -> None:
+    async def _until(self, shows: Callable[[frozenset[AclRule]], bool]) -> None:
         deadline = time.monotonic() + VISIBLE_TIMEOUT_S
-        while await self.acls() != wanted:
+        while not shows(await self.acls()):
             if time.monotonic() > deadline:
                 raise Unavailable(
                     Code.TIMED_OUT,
