@@ -7,14 +7,16 @@ decoding them. The kind is the branch of the body's union; the recipients stand 
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 import msgspec
 
 from almenara.errors import Code, Fault, MessageRefused, RecordRefused, StatementRefused
-from almenara.model.ids import MemberId
+from almenara.model.ids import AudienceId, MemberId
 from almenara.model.messages import Message
+from almenara.model.shape import shape_fault
 from almenara.wire import avro
 from almenara.wire.converters import Unfit, record
 from almenara.wire.padding import BATCH_MAX
@@ -24,9 +26,6 @@ if TYPE_CHECKING:
 
 MESSAGES_MAX = 512
 """One statement holds at most so many messages (DESIGN 3), so that one refused costs few others."""
-
-_TEXT_MAX = 200
-"""A fault's text quotes the wrong value, which may fill the batch."""
 
 RECIPIENTS_MAX = 1_000
 """One list names at most so many members; the largest federation planned for has 186."""
@@ -96,7 +95,12 @@ def _unencodable(value: object, path: str) -> Iterator[Fault]:
 
 
 def encode_batch(recipients: Sequence[MemberId], items: Sequence[bytes]) -> bytes:
-    """Return the batch of these encoded messages. Raises ValueError for none or over MESSAGES_MAX."""
+    """Return the batch of these encoded messages for these recipients, sorted, each once.
+
+    Raises ValueError for another order, for no messages, or for over MESSAGES_MAX.
+    """
+    if list(recipients) != sorted(set(recipients)):
+        raise ValueError(f"batch: recipients {' '.join(recipients)}; want them sorted, each once")
     if not 0 < len(items) <= MESSAGES_MAX:
         raise ValueError(f"batch: {len(items)} messages; want 1 to {MESSAGES_MAX}")
     no_messages = avro.encode("Batch", {"recipients": recipients, "messages": ()})
@@ -146,6 +150,13 @@ def decode_message(item: bytes, recipients: tuple[MemberId, ...]) -> Message:
     return message
 
 
+def content_hash(item: bytes, audience: AudienceId, recipients: Sequence[MemberId]) -> bytes:
+    """Return SHA-256 over what a message says and to whom: the same id must always mean the same."""
+    digest = sha256(item)
+    digest.update(f"\0{audience}\0{' '.join(recipients)}".encode())
+    return digest.digest()
+
+
 def _recipients(data: bytes, at: int) -> tuple[tuple[MemberId, ...], int]:
     count, at = avro.decode_long(data, at)
     if not 0 <= count <= RECIPIENTS_MAX:
@@ -161,6 +172,8 @@ def _recipients(data: bytes, at: int) -> tuple[tuple[MemberId, ...], int]:
         at += length
     if data[at : at + 1] != _END_OF_ARRAY:
         raise _malformed("its recipients do not stand in one block")
+    if recipients != sorted(set(recipients)):
+        raise _malformed("its recipients are not sorted, each once")
     return tuple(recipients), at + 1
 
 
@@ -176,12 +189,5 @@ def _read(row: dict[str, Any], recipients: tuple[MemberId, ...]) -> Message | Un
     except Unfit as unfit:
         fault = unfit.fault()
     except msgspec.ValidationError as exc:
-        fault = _fault(exc)
+        fault = shape_fault(str(exc), row)
     return UnreadableMessage(fault, UUID(bytes=message_id) if any(message_id) else None)
-
-
-def _fault(error: msgspec.ValidationError) -> Fault:
-    """Return the fault of a text such as "Invalid enum value 'X' - at `$.body.level`"."""
-    text, _, path = str(error).rpartition(" - at ")
-    code = Code.UNKNOWN_CODE if text.startswith("Invalid enum value") else Code.SHAPE
-    return Fault(code, path.strip("`"), text[:_TEXT_MAX])

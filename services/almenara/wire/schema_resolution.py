@@ -62,8 +62,7 @@ class _Resolution:
             if _title(_definition(branch, self._reader)) == _title(writer):
                 yield from self.between(branch, writer, path)
                 return
-        if all(any(self.between(branch, writer, path)) for branch in reader):
-            yield path, f"the union has no branch for {_title(writer)}"
+        yield path, f"the union has no branch for {_title(writer)}"
 
     def _named(self, reader: dict[str, Any], writer: dict[str, Any], path: str) -> Iterator[tuple[str, str]]:
         pair = (reader["name"], writer["name"])
@@ -99,12 +98,4 @@ def _definition(schema: AnySchema, known: Mapping[str, dict[str, Any]]) -> AnySc
 
 
 def _title(schema: AnySchema) -> str:
-    match schema:
-        case {"name": str(name)}:
-            return local_name(name)
-        case {"type": str(kind)}:
-            return kind
-        case str():
-            return local_name(schema)
-        case _:
-            return "union"
+    return local_name(str(schema.get("name") or schema["type"]) if isinstance(schema, dict) else str(schema))
