@@ -98,7 +98,7 @@ class Table(NamedTuple):
 
 TABLES: dict[type[Part], Table] = {
     Message: Table(
-        single=(("reference", formats.reference), ("version", _whole(1, COUNT_MAX))),
+        single=(("reference", formats.reference),),
         each=(("external_refs", _said), ("recipients", formats.member)),
         one_part=("handling",),
         parts=("actions", "texts", "attachments"),

@@ -17,7 +17,7 @@ from almenara.errors import Code, Fault, MessageRefused
 from almenara.model import alert_rules, body_rules
 from almenara.model.bodies import ControlResult, OperationNotice
 from almenara.model.codes import Kind, Tlp
-from almenara.model.fields import field_faults
+from almenara.model.fields import COUNT_MAX, field_faults
 from almenara.model.formats import date_of
 from almenara.model.subject import subject
 
@@ -67,8 +67,8 @@ def identity_is_sound(subject: Subject) -> Iterator[Fault]:
     if message.message_id.version != _UUID_VERSION:
         yield Fault(Code.FORMAT, "$.message_id", f"{message.message_id}: want a UUID version 7")
     first = message.version == 1
-    if message.version < 1:
-        yield Fault(Code.RANGE, "$.version", f"{message.version}: want 1 or more")
+    if not 1 <= message.version <= COUNT_MAX:
+        yield Fault(Code.RANGE, "$.version", f"{message.version}: want 1 to {COUNT_MAX}")
     elif message.kind is Kind.RISK_ALERT and not first:
         yield Fault(
             Code.CONFLICT, "$.version", f"{message.version}: a new alert has 1; publish a RISK_ALERT_UPDATE"

@@ -24,7 +24,8 @@ _SCHEMES: dict[str, tuple[str, ...]] = {
     "EC": ("ruc", "ci"),
     "US": ("tin",),
 }
-_FORMAT = re.compile(r"[A-Z0-9](?:[A-Z0-9./ -]{0,30}[A-Z0-9])?")
+# Mexican company numbers may hold & and Ñ.
+_FORMAT = re.compile(r"[A-Z0-9&Ñ](?:[A-Z0-9&Ñ./ -]{0,30}[A-Z0-9])?")
 
 
 @cache
