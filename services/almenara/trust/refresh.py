@@ -88,10 +88,10 @@ def refresh(files: Mapping[str, bytes], *, cache: Path, root: bytes, now: dateti
 
 def _verified(files: Mapping[str, bytes], cache: Path) -> VerifiedTargets:
     # The updater has just written here what it has verified.
-    root = Metadata[Root].from_file(str(cache / "root.json")).signed
-    timestamp = Metadata[Timestamp].from_file(str(cache / "timestamp.json")).signed
-    snapshot = Metadata[Snapshot].from_file(str(cache / "snapshot.json")).signed
-    targets = Metadata[Targets].from_file(str(cache / "targets.json")).signed
+    root = Metadata[Root].from_bytes((cache / "root.json").read_bytes()).signed
+    timestamp = Metadata[Timestamp].from_bytes((cache / "timestamp.json").read_bytes()).signed
+    snapshot = Metadata[Snapshot].from_bytes((cache / "snapshot.json").read_bytes()).signed
+    targets = Metadata[Targets].from_bytes((cache / "targets.json").read_bytes()).signed
     return VerifiedTargets(
         version=targets.version,
         targets={name: _target(files, target) for name, target in targets.targets.items()},

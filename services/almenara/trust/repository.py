@@ -224,7 +224,7 @@ class Repository:
 
 
 def _load(folder: Path, name: str, kind: type[SignedRole]) -> SignedRole:
-    metadata: Metadata[SignedRole] = Metadata.from_file(str(folder / name))
+    metadata: Metadata[SignedRole] = Metadata.from_bytes((folder / name).read_bytes())
     if not isinstance(metadata.signed, kind):
         raise DeserializationError(f"{name} is of type {metadata.signed.type}")
     return metadata.signed
