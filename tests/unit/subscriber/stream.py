@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from msgspec.structs import replace
-from tests.unit.model.drafts import ALERT
-from tests.unit.trust.federation import AR, KEYS, NOW, PE, REGION, directory
 
 from almenara.bus.received import Received
 from almenara.errors import AlmenaraError
@@ -18,14 +16,16 @@ from almenara.publisher.accept import accept
 from almenara.publisher.groups import grouped
 from almenara.publisher.sealing import Sealer
 from almenara.store.database import Store
-from almenara.store.outbox import OwnHead
 from almenara.store.views import InboxEntry, InboxFilter, entries_after
 from almenara.subscriber.absorb import Absorbed, Absorber
+from unit.model.drafts import ALERT
+from unit.trust.federation import AR, KEYS, NOW, PE, REGION, directory
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from almenara.model.messages import Message
+    from almenara.store.outbox import OwnHead
     from almenara.trust.directory import Directory
 
 GAP_WAIT = timedelta(seconds=60)

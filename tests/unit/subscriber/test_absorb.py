@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from msgspec.structs import replace
-from tests.unit.subscriber.stream import GAP_WAIT, Author, ReaderSite, alert
-from tests.unit.trust.federation import AR, CL, NOW, PE, directory
 
+from almenara.bus.received import Received
 from almenara.errors import Code
 from almenara.model.codes import Tlp
 from almenara.store import inbox, quarantine, witness
 from almenara.store.quarantine import evidence_of, refusals
+from unit.subscriber.stream import GAP_WAIT, Author, ReaderSite, alert
+from unit.trust.federation import AR, CL, NOW, PE, directory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -226,7 +227,10 @@ def test_a_failed_transaction_leaves_nothing_in_memory(author: Author, reader: R
             reader.store.write_now(
                 lambda c: (
                     reader.absorber.absorb(
-                        c, [(reader.stream, _received(records[1]))], directory=directory(), now=NOW
+                        c,
+                        [(reader.stream, Received("topic", 1, records[1], 0))],
+                        directory=directory(),
+                        now=NOW,
                     ),
                     1 / 0,
                 )
@@ -245,9 +249,3 @@ def test_red_messages_get_statements_of_their_own(author: Author, reader: Reader
     assert author.head.seq == 3, "three statements: before, the red one, after"
     reader.reads(*author.records)
     assert len(reader.ids) == 4
-
-
-def _received(value: bytes):  # noqa: ANN202
-    from almenara.bus.received import Received
-
-    return Received("topic", 1, value, 0)
