@@ -13,6 +13,7 @@ COMMANDS = {
     "member": Lazy("almenara.cli.member:member", "Make a member's folder; admit a member."),
     "audience": Lazy("almenara.cli.audience:audience", "Say who shares what with whom."),
     "broker": Lazy("almenara.cli.broker:broker", "Run the embedded Kafka broker."),
+    "schema": Lazy("almenara.cli.schema:schema", "See and check the Avro schemas."),
     "coordinator": Lazy("almenara.cli.coordinator:coordinator", "Keep the cluster as the directory says."),
 }
 

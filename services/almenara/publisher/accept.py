@@ -8,6 +8,7 @@ import msgspec
 
 from almenara.errors import Code, Fault, MessageRefused
 from almenara.model.codes import Kind
+from almenara.model.json import shaped
 from almenara.model.rules import check
 from almenara.publisher.groups import Accepted, stands_alone
 from almenara.wire.messages import content_hash, encode_message
@@ -52,7 +53,7 @@ def accept(
             Fault(Code.CONFLICT, "$.recipients", "the message names other recipients than the call; drop one")
         )
     faults.extend(_recipient_faults(entry, recipients, member, directory))
-    message = msgspec.structs.replace(message, recipients=recipients)
+    message = shaped(msgspec.structs.replace(message, recipients=recipients))
     try:
         check(message, now=now, audience=audience)
     except MessageRefused as refusal:
