@@ -1,0 +1,325 @@
+"""Admission: what proves its author is admitted; every other record is refused by its reason."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from almenara.clock import to_micros
+from almenara.errors import AlmenaraError, Code, Held, RecordRefused, StatementRefused
+from almenara.model.ids import AudienceId, Stream
+from almenara.trust.admit import (
+    CLOCK_TOLERANCE,
+    RefusedInChain,
+    VerifiedHeartbeat,
+    VerifiedStatement,
+    admit,
+)
+from almenara.trust.directory import MemberStatus
+from almenara.trust.signer import sign_record
+from almenara.trust.targets import member_target
+from almenara.wire.records import (
+    PAYLOAD_HEARTBEAT,
+    PAYLOAD_STATEMENT,
+    RECORD_MAX,
+    Signature,
+    SignedRecord,
+    encode_record,
+    pae,
+    parse_record,
+)
+from unit.trust.federation import (
+    AR,
+    CL,
+    CONDOR,
+    DAY,
+    ENROLMENTS,
+    KEYS,
+    NOW,
+    PE,
+    REGION,
+    UY,
+    directory,
+    enrol,
+    member_file,
+    new_keys,
+    targets,
+)
+from unit.trust.statements import CONTEXT, STREAM, heartbeat, statement
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from almenara.model.ids import MemberId
+    from almenara.trust.directory import Directory
+
+DIRECTORY = directory()
+GOOD = statement()
+
+
+def judge(
+    value: bytes, *, stream: Stream = STREAM, found: Directory = DIRECTORY, now: datetime = NOW
+) -> VerifiedStatement | VerifiedHeartbeat:
+    return admit(value, stream=stream, directory=found, now=now)
+
+
+def test_a_statement_of_its_author_is_admitted() -> None:
+    verified = judge(GOOD.record)
+    assert isinstance(verified, VerifiedStatement)
+    assert verified.stream == STREAM
+    assert (verified.head.publisher, verified.head.seq) == (PE, 4)
+    assert verified.statement_hash == GOOD.hash
+    assert verified.record == GOOD.record
+    assert verified.key_id == KEYS[PE].signing.key_id
+
+
+def test_a_heartbeat_of_its_author_is_admitted() -> None:
+    verified = judge(heartbeat())
+    assert isinstance(verified, VerifiedHeartbeat)
+    assert (verified.stream, verified.heartbeat.head_seq) == (STREAM, 4)
+
+
+def test_a_heartbeat_may_know_a_newer_directory() -> None:
+    assert isinstance(judge(heartbeat(directory_version=2)), VerifiedHeartbeat)
+
+
+def test_an_old_statement_is_as_good_as_on_its_day() -> None:
+    assert judge(GOOD.record, now=NOW + 365 * DAY) == judge(GOOD.record)
+
+
+PAYLOAD = parse_record(GOOD.record).payload
+PE_ID, AR_ID = KEYS[PE].signing.key_id, KEYS[AR].signing.key_id
+
+
+def record(payload: bytes, *signatures: Signature, payload_type: str = PAYLOAD_STATEMENT) -> bytes:
+    return encode_record(SignedRecord(payload_type=payload_type, payload=payload, signatures=signatures))
+
+
+def signature(
+    payload: bytes, *, by: MemberId = PE, key_id: bytes | None = None, payload_type: str = PAYLOAD_STATEMENT
+) -> Signature:
+    key = KEYS[by].signing
+    return Signature(key_id=key_id or key.key_id, signature=key.sign(pae(payload_type, payload)))
+
+
+def of_another_algorithm(payload: bytes) -> Signature:
+    key = ec.generate_private_key(ec.SECP256R1())
+    signed = key.sign(pae(PAYLOAD_STATEMENT, payload), ec.ECDSA(SHA256()))
+    return Signature(key_id=PE_ID, signature=signed)
+
+
+UNPROVEN: dict[str, tuple[Callable[[bytes], bytes], Code]] = {
+    "too large": (lambda _: GOOD.record + bytes(RECORD_MAX), Code.OVERSIZE),
+    "nothing": (lambda _: b"", Code.UNKNOWN_SCHEMA),
+    "another schema": (lambda _: b"\xc3\x01" + bytes(20), Code.UNKNOWN_SCHEMA),
+    "cut short": (lambda _: GOOD.record[:-1], Code.MALFORMED),
+    "with a tail": (lambda _: GOOD.record + b"\0", Code.MALFORMED),
+    "an unknown payload type": (
+        lambda payload: sign_record(KEYS[PE].signing, "application/json", payload),
+        Code.PAYLOAD_TYPE,
+    ),
+    "no signature": (record, Code.UNSIGNED),
+    "two signatures": (
+        lambda payload: record(payload, signature(payload), signature(payload)),
+        Code.MALFORMED,
+    ),
+    "the key of nobody": (lambda payload: record(payload, signature(payload, by=UY)), Code.UNKNOWN_KEY),
+    "another's key id over the signature": (
+        lambda payload: record(payload, signature(payload, key_id=AR_ID)),
+        Code.BAD_SIGNATURE,
+    ),
+    "another's signature under the key id": (
+        lambda payload: record(payload, signature(payload, by=AR, key_id=PE_ID)),
+        Code.BAD_SIGNATURE,
+    ),
+    "the signature of another payload": (
+        lambda payload: record(payload, signature(payload + b"\0")),
+        Code.BAD_SIGNATURE,
+    ),
+    "an empty signature": (
+        lambda payload: record(payload, Signature(key_id=PE_ID, signature=b"")),
+        Code.BAD_SIGNATURE,
+    ),
+    "another algorithm": (
+        lambda payload: record(payload, of_another_algorithm(payload)),
+        Code.BAD_SIGNATURE,
+    ),
+    "a statement that calls itself a heartbeat": (
+        lambda payload: record(payload, signature(payload), payload_type=PAYLOAD_HEARTBEAT),
+        Code.BAD_SIGNATURE,
+    ),
+    "a heartbeat that calls itself a statement": (
+        lambda payload: record(payload, signature(payload, payload_type=PAYLOAD_HEARTBEAT)),
+        Code.BAD_SIGNATURE,
+    ),
+    "a signature of the payload alone": (
+        lambda payload: record(payload, Signature(key_id=PE_ID, signature=KEYS[PE].signing.sign(payload))),
+        Code.BAD_SIGNATURE,
+    ),
+}
+
+
+@pytest.mark.attacks
+@pytest.mark.parametrize("payload", [PAYLOAD, b"no decoder may see this"], ids=["genuine", "hostile"])
+@pytest.mark.parametrize(("value", "code"), UNPROVEN.values(), ids=UNPROVEN.keys())
+def test_a_record_that_proves_nothing_is_refused_before_its_payload_is_decoded(
+    value: Callable[[bytes], bytes], code: Code, payload: bytes
+) -> None:
+    # A decoder would have answered UNKNOWN_SCHEMA or MALFORMED to the hostile payload.
+    with pytest.raises(RecordRefused) as refusal:
+        judge(value(payload))
+    assert refusal.value.code is code
+
+
+@pytest.mark.attacks
+@pytest.mark.parametrize("value", [statement().record, heartbeat()], ids=["statement", "heartbeat"])
+def test_no_bit_of_a_record_can_be_changed(value: bytes) -> None:
+    changed = bytearray(value)
+    for position in range(len(value)):
+        for bit in range(8):
+            changed[position] ^= 1 << bit
+            with pytest.raises(RecordRefused):
+                judge(bytes(changed))
+            changed[position] ^= 1 << bit
+    assert bytes(changed) == value
+
+
+def elsewhere(stream: Stream) -> bytes:
+    """Return PE's genuine statement of another stream."""
+    context = msgspec.structs.replace(CONTEXT, audience=stream.audience, publisher=stream.publisher)
+    return statement(context=context).record
+
+
+NOT_HERE: dict[str, tuple[Callable[[], bytes], Code]] = {
+    "another member's key": (lambda: statement(AR).record, Code.STREAM_OWNER),
+    "another member's heartbeat": (lambda: heartbeat(AR), Code.STREAM_OWNER),
+    "moved from another audience": (lambda: elsewhere(Stream(CONDOR, PE)), Code.WRONG_STREAM),
+    "in another's name": (lambda: elsewhere(Stream(REGION, AR)), Code.WRONG_STREAM),
+    "moved from another federation": (
+        lambda: statement(context=msgspec.structs.replace(CONTEXT, federation="eur")).record,
+        Code.WRONG_STREAM,
+    ),
+    "a heartbeat moved": (lambda: heartbeat(audience=CONDOR), Code.WRONG_STREAM),
+    "no statement in it": (
+        lambda: sign_record(KEYS[PE].signing, PAYLOAD_STATEMENT, b"signed, but nothing"),
+        Code.UNKNOWN_SCHEMA,
+    ),
+    "a heartbeat in it": (
+        lambda: sign_record(KEYS[PE].signing, PAYLOAD_STATEMENT, parse_record(heartbeat()).payload),
+        Code.UNKNOWN_SCHEMA,
+    ),
+    "a statement cut short in it": (
+        lambda: sign_record(KEYS[PE].signing, PAYLOAD_STATEMENT, PAYLOAD[:-1]),
+        Code.MALFORMED,
+    ),
+    "a statement as heartbeat": (
+        lambda: sign_record(KEYS[PE].signing, PAYLOAD_HEARTBEAT, b"signed, but nothing"),
+        Code.UNKNOWN_SCHEMA,
+    ),
+}
+
+
+@pytest.mark.attacks
+@pytest.mark.parametrize(("value", "code"), NOT_HERE.values(), ids=NOT_HERE.keys())
+def test_what_is_signed_and_does_not_belong_here_touches_no_chain(
+    value: Callable[[], bytes], code: Code
+) -> None:
+    with pytest.raises(StatementRefused) as refusal:
+        judge(value())
+    assert refusal.value.code is code
+    assert not isinstance(refusal.value, RefusedInChain)
+
+
+def test_a_stream_of_an_unknown_audience_is_refused() -> None:
+    stream = Stream(AudienceId("nowhere"), PE)
+    with pytest.raises(StatementRefused) as refusal:
+        judge(elsewhere(stream), stream=stream)
+    assert refusal.value.code is Code.UNKNOWN_AUDIENCE
+
+
+def without_pe() -> list[tuple[str, Stream, Directory, bytes, bytes]]:
+    """Return ways in which PE may not be in the audience, with a statement and a heartbeat of it."""
+    suspended = {
+        **targets(),
+        member_target(PE): member_file(ENROLMENTS[PE], status=MemberStatus.SUSPENDED),
+    }
+    others = targets(ENROLMENTS[AR], ENROLMENTS[CL], ENROLMENTS[PE])
+    condor = Stream(CONDOR, PE)
+    return [
+        ("suspended", STREAM, directory(suspended), GOOD.record, heartbeat()),
+        ("not a member", condor, directory(others), elsewhere(condor), heartbeat(audience=CONDOR)),
+    ]
+
+
+@pytest.mark.parametrize("case", without_pe(), ids=lambda case: str(case[0]))
+def test_a_statement_from_outside_the_audience_is_refused_in_its_place_in_the_chain(
+    case: tuple[str, Stream, Directory, bytes, bytes],
+) -> None:
+    _, stream, found, said, alive = case
+    with pytest.raises(RefusedInChain) as refusal:
+        judge(said, stream=stream, found=found)
+    assert refusal.value.code is Code.NOT_IN_AUDIENCE
+    assert (refusal.value.verified.head.seq, refusal.value.verified.stream) == (4, stream)
+    with pytest.raises(StatementRefused) as beat:
+        judge(alive, stream=stream, found=found)
+    assert beat.value.code is Code.NOT_IN_AUDIENCE
+
+
+def test_a_statement_of_a_newer_directory_is_held_until_it_has_come() -> None:
+    newer = statement(directory_version=2).record
+    with pytest.raises(Held) as held:
+        judge(newer)
+    assert held.value.code is Code.DIRECTORY_BEHIND
+    assert isinstance(judge(newer, found=directory(version=2)), VerifiedStatement)
+
+
+def key_matrix() -> dict[str, tuple[timedelta, timedelta, bool]]:
+    """Name how long after the start of a key that ends after ten days it signs, and a reader reads."""
+    tick = timedelta(microseconds=1)
+    return {
+        "in force": (DAY, DAY, True),
+        "in force, read a year later": (DAY, 365 * DAY, True),
+        "at the last moment": (10 * DAY - tick, 10 * DAY, True),
+        "at its end": (10 * DAY, 10 * DAY, False),
+        "after its end": (11 * DAY, 11 * DAY, False),
+        "before its start": (-DAY, DAY, False),
+        "before its start, by the clock's tolerance": (-CLOCK_TOLERANCE, DAY, True),
+        "not yet in force": (DAY, -CLOCK_TOLERANCE - tick, False),
+        "in force by the clock's tolerance": (timedelta(), -CLOCK_TOLERANCE, True),
+    }
+
+
+@pytest.mark.attacks
+@pytest.mark.parametrize(("signed", "read", "speaks"), key_matrix().values(), ids=list(key_matrix()))
+def test_a_key_speaks_for_its_member_in_its_time_alone(
+    signed: timedelta,
+    read: timedelta,
+    speaks: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    retired = msgspec.structs.replace(ENROLMENTS[PE].signing_keys[0], valid_until=NOW + 10 * DAY)
+    successor = enrol(PE, new_keys(), at=NOW + 10 * DAY, retired=(retired,))
+    found = directory({**targets(), member_target(PE): member_file(successor)})
+    issued_at = to_micros(NOW + signed)
+    for value in (statement(issued_at=issued_at).record, heartbeat(issued_at=issued_at)):
+        if speaks:
+            assert judge(value, found=found, now=NOW + read).record == value
+        else:
+            with pytest.raises(RecordRefused) as refusal:
+                judge(value, found=found, now=NOW + read)
+            assert refusal.value.code is Code.KEY_NOT_VALID
+
+
+def test_every_refusal_names_its_subject_and_says_what_to_do() -> None:
+    values = [value(PAYLOAD) for value, _ in UNPROVEN.values()] + [value() for value, _ in NOT_HERE.values()]
+    for value in values:
+        with pytest.raises(AlmenaraError) as refusal:
+            judge(value)
+        subject, colon, rest = refusal.value.text.partition(": ")
+        fault, semicolon, remedy = rest.rpartition("; ")
+        assert all((subject, colon, fault, semicolon, remedy)), refusal.value.text
