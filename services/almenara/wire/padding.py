@@ -31,7 +31,8 @@ def choose_bucket(batch_bytes: int) -> int:
 
 def pad(batch: bytes) -> bytes:
     """Return the batch padded to the smallest bucket that holds it; raise Refused OVERSIZE."""
-    return (len(batch).to_bytes(_LENGTH_BYTES, "big") + batch).ljust(choose_bucket(len(batch)), b"\0")
+    zeros = bytes(choose_bucket(len(batch)) - _LENGTH_BYTES - len(batch))
+    return b"".join((len(batch).to_bytes(_LENGTH_BYTES, "big"), batch, zeros))
 
 
 def unpad(padded: bytes) -> bytes:
