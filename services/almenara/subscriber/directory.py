@@ -22,13 +22,14 @@ from almenara.trust.continuity import TrustedDirectory, merge
 from almenara.trust.refresh import refresh
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import timedelta
     from pathlib import Path
 
     from sqlalchemy import Connection
 
     from almenara.bus.kafka import Reader
+    from almenara.bus.received import Received
     from almenara.store.database import Store
     from almenara.trust.directory import Directory
     from almenara.trust.targets import VerifiedTargets
@@ -51,6 +52,25 @@ class DirectoryFollower:
         saved = await self._store.read(directory_row.load)
         if saved is not None:
             self.current = TrustedDirectory.from_bytes(saved).directory()
+
+    async def start(
+        self, files: Mapping[str, bytes], *, reader: Reader, federation: str, wait_s: float
+    ) -> None:
+        """Take up the store's directory; on the first start the topic's, else the admission's `files`.
+
+        A reader's first directory is taken whole, and whoever comes later is kept back (continuity).
+        So the first is the newest there is, and the admission's only where no broker answers.
+        """
+        await self.load()
+        if self.current is not None:
+            return
+        try:
+            async with asyncio.timeout(wait_s):
+                records = await reader.read_all(directory_topic(federation))
+            await self.take(_files(records))
+        except (AlmenaraError, TimeoutError) as error:
+            log.warning("directory.from_admission", error=str(error) or "the broker did not answer in time")
+            await self.take(files)
 
     async def take(self, files: Mapping[str, bytes]) -> None:
         """Verify these files and put them in force as far as their members vouch for them.
@@ -86,9 +106,7 @@ class DirectoryFollower:
                 end = await reader.end_offset(topic)
                 if end != seen_end:
                     records = await reader.read_all(topic)
-                    await self.take(
-                        {r.key.decode(): r.value for r in records if r.key is not None and r.value}
-                    )
+                    await self.take(_files(records))
                     seen_end = end
                 else:
                     await self.review()
@@ -125,3 +143,11 @@ class DirectoryFollower:
             )
             log.info("directory.in_force", version=merged.directory.version)
         return merged.directory
+
+
+def _files(records: Sequence[Received]) -> dict[str, bytes]:
+    """Return the newest of each file; an empty value deletes one."""
+    newest = {
+        record.key.decode(errors="replace"): record.value for record in records if record.key is not None
+    }
+    return {name: value for name, value in newest.items() if value}

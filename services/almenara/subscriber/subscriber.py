@@ -48,6 +48,7 @@ class SubscriberSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 
     gap_wait_s: float = 60.0
     reset_delay_s: float = 86_400.0
+    first_directory_wait_s: float = 10.0
     directory_poll_s: float = 1.0
     probe_interval_s: float = 5.0
     poll_s: float = 0.2
@@ -86,11 +87,14 @@ class Subscriber:
         self._seeks: dict[Stream, Seek] = {}
         self.delivered = asyncio.Event()  # set whenever messages are new; whoever waits clears it
 
-    async def load(self, files: Mapping[str, bytes]) -> None:
-        """Take up the store's directory, or the one that came with the admission on the first start."""
-        await self.follower.load()
-        if self.follower.current is None:
-            await self.follower.take(files)
+    async def load(self, files: Mapping[str, bytes], *, directory_reader: Reader) -> None:
+        """Take up the store's directory; on the first start the newest, or the admission's `files`."""
+        await self.follower.start(
+            files,
+            reader=directory_reader,
+            federation=self._federation,
+            wait_s=self._settings.first_directory_wait_s,
+        )
 
     async def run(self, *, reader: Reader, directory_reader: Reader, stopping: asyncio.Event) -> None:
         """Receive until `stopping` is set; the batch in hand is committed before it returns."""
