@@ -14,7 +14,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from almenara.model.ids import AudienceId, MemberId, Stream
 from almenara.store.outbox import LOOKUP_CHUNK
-from almenara.store.tables import access, chain, gap, message, sender_key, statement
+from almenara.store.tables import NOT_OPENED, access, chain, gap, message, sender_key, statement
 from almenara.wire.chain import OpenGap
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class ChainRow(msgspec.Struct, frozen=True, kw_only=True):
     heard_at: int = 0
     next_by: int = 0
     eliciting: int = 0
+    wait_code: str = ""
 
     @property
     def stream(self) -> Stream:
@@ -233,7 +234,7 @@ def unopened(connection: Connection, stream: Stream, epoch: int, *, limit: int) 
             statement.c.audience == stream.audience,
             statement.c.publisher == stream.publisher,
             statement.c.epoch == epoch,
-            statement.c.code.not_in(["", "NOT_FOR_ME"]),
+            NOT_OPENED,
         )
         .order_by(statement.c.seq.desc())
         .limit(limit)

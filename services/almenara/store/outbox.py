@@ -10,12 +10,15 @@ from collections.abc import Sequence  # noqa: TC003  msgspec reads the annotatio
 from typing import TYPE_CHECKING
 
 import msgspec
-from sqlalchemy import Connection, bindparam, select, tuple_, update
+from sqlalchemy import Connection, bindparam, func, select, tuple_, update
 from sqlalchemy.dialects.sqlite import insert
 
 from almenara.errors import Code, StatementRefused
+from almenara.model.codes import Kind
 from almenara.model.ids import AudienceId, MemberId
-from almenara.store.tables import outbox, outgoing, own_stream
+from almenara.store import tally
+from almenara.store.tables import NOT_SENT, outbox, outgoing, own_stream
+from almenara.store.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -67,7 +70,7 @@ _MARK_SENT = (
         outbox.c.audience == bindparam("a"),
         outbox.c.epoch == bindparam("e"),
         outbox.c.seq <= bindparam("s"),
-        outbox.c.sent == 0,
+        NOT_SENT,
     )
     .values(sent=1)
 )
@@ -103,6 +106,9 @@ def append(
     has spoken for this member, and what was signed here must never leave.
     """
     row = msgspec.structs.asdict(after) | {"fresh_epoch": int(after.fresh_epoch)}
+    asking = [message for message in messages if message.kind != Kind.RECEIPT]
+    if asking:
+        row |= {"eliciting_epoch": asking[-1].epoch, "eliciting_seq": asking[-1].seq}
     if before is None:
         moved = connection.execute(insert(own_stream).values(row).on_conflict_do_nothing()).rowcount
     else:
@@ -129,6 +135,31 @@ def append(
             _INSERT_OUTGOING,
             [msgspec.structs.asdict(m) | {"expected": " ".join(m.expected)} for m in messages],
         )
+    tally.add(connection, {Tally.PUBLISHED: len(asking)})
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """The last statement of a stream of ours that asks its readers to confirm; seq -1: none yet."""
+
+    epoch: int
+    seq: int
+
+
+def asked(connection: Connection) -> dict[AudienceId, Asked]:
+    """Return up to where the readers of each stream of ours are asked to confirm."""
+    columns = (own_stream.c.audience, own_stream.c.eliciting_epoch, own_stream.c.eliciting_seq)
+    return {
+        AudienceId(audience): Asked(epoch=epoch, seq=seq)
+        for audience, epoch, seq in connection.execute(select(*columns)).tuples()
+    }
+
+
+def unsent_counts(connection: Connection) -> dict[AudienceId, int]:
+    """Return how many statements of each stream the broker is not known to hold, where there are any."""
+    rows = connection.execute(
+        select(outbox.c.audience, func.count().label("n")).where(NOT_SENT).group_by(outbox.c.audience)
+    )
+    return {AudienceId(row.audience): row.n for row in rows}
 
 
 def outgoing_by_id(connection: Connection, ids: Sequence[bytes]) -> dict[bytes, Outgoing]:
@@ -162,14 +193,14 @@ def mark_unsent(connection: Connection, *, audience: AudienceId, after: tuple[in
     place = tuple_(outbox.c.epoch, outbox.c.seq)
     own = outbox.c.audience == audience
     connection.execute(update(outbox).where(own, place > tuple_(*after), outbox.c.sent == 1).values(sent=0))
-    connection.execute(update(outbox).where(own, place <= tuple_(*after), outbox.c.sent == 0).values(sent=1))
+    connection.execute(update(outbox).where(own, place <= tuple_(*after), NOT_SENT).values(sent=1))
 
 
 def unsent(connection: Connection, audience: AudienceId, *, limit: int) -> list[OutboxRecord]:
     """Return the oldest statements of a stream the broker is not known to hold, in order."""
     rows = connection.execute(
         select(outbox)
-        .where(outbox.c.audience == audience, outbox.c.sent == 0)
+        .where(outbox.c.audience == audience, NOT_SENT)
         .order_by(outbox.c.epoch, outbox.c.seq)
         .limit(limit)
     )

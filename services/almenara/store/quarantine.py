@@ -22,6 +22,10 @@ UNPROVEN_KEPT = 100
 """Unproven records kept a stream (DESIGN 4: counted, 100 kept)."""
 
 
+FORKED_CLAIM = "FORKED_CLAIM"
+"""The kind of evidence that is a witness's record: it names another statement than the one held."""
+
+
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     """One refused record or message, with its code; `proven` when its author signed it."""
 
@@ -36,7 +40,11 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
-    """A signed statement that contradicts another: EQUIVOCATION, or TRUNCATED by a new epoch."""
+    """A signed record that contradicts what is held: EQUIVOCATION, FORKED_CLAIM, or TRUNCATED.
+
+    The first is another statement for the same place, the second a heartbeat or receipt that names
+    one, the third was left out by a new epoch.
+    """
 
     kind: str
     audience: AudienceId

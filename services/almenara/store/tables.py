@@ -17,6 +17,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 SCHEMA_VERSION = 1
@@ -51,6 +52,9 @@ own_stream = Table(
     Column("issued_at", BigInteger, nullable=False),
     Column("directory_version", Integer, nullable=False),
     Column("fresh_epoch", Integer, nullable=False),  # 1: the next statement must open an epoch
+    # the last statement that asks readers to confirm; seq -1: none yet
+    Column("eliciting_epoch", BigInteger, nullable=False, default=0),
+    Column("eliciting_seq", BigInteger, nullable=False, default=-1),
 )
 
 outbox = Table(
@@ -64,7 +68,16 @@ outbox = Table(
     Column("sent", Integer, nullable=False),
     sqlite_with_rowid=True,
 )
-Index("outbox_unsent", outbox.c.audience, outbox.c.epoch, outbox.c.seq, sqlite_where=outbox.c.sent == 0)
+# As text: a query that compares with a bound value may not use an index of some rows only.
+NOT_SENT = text("sent = 0")
+Index(
+    "outbox_unsent",
+    outbox.c.audience,
+    outbox.c.epoch,
+    outbox.c.seq,
+    sqlite_where=NOT_SENT,
+    postgresql_where=NOT_SENT,
+)
 
 outgoing = Table(
     "outgoing",
@@ -98,6 +111,7 @@ chain = Table(
     Column("heard_at", BigInteger, nullable=False),
     Column("next_by", BigInteger, nullable=False),
     Column("eliciting", BigInteger, nullable=False),  # grows when a statement asks for a receipt
+    Column("wait_code", String, nullable=False),  # why the stream stands still: GAP, DIRECTORY_BEHIND, or ""
 )
 
 access = Table(
@@ -136,6 +150,17 @@ statement = Table(
     Column("record", LargeBinary, nullable=False),
     Index("statement_hash", "audience", "publisher", "hash"),
 )
+# Few rows, asked for with every receipt: without it, each receipt would look through the whole epoch.
+NOT_OPENED = text("code <> '' AND code <> 'NOT_FOR_ME'")
+Index(
+    "statement_not_opened",
+    statement.c.audience,
+    statement.c.publisher,
+    statement.c.epoch,
+    statement.c.seq,
+    sqlite_where=NOT_OPENED,
+    postgresql_where=NOT_OPENED,
+)
 
 sender_key = Table(
     "sender_key",
@@ -167,7 +192,7 @@ message = Table(
     Column("issued_at", BigInteger, nullable=False),
     Column("received_at", BigInteger, nullable=False),
     Column("body", LargeBinary, nullable=False),  # the message as it stood in the batch
-    UniqueConstraint("publisher", "message_id"),
+    UniqueConstraint("message_id", "publisher"),  # in this order it finds an id without its publisher too
     sqlite_autoincrement=True,  # a follower's cursor: a position is never given twice
 )
 
@@ -222,6 +247,13 @@ claim = Table(
     Column("hash", LargeBinary, nullable=False),
     Column("excepted", LargeBinary, nullable=False),  # JSON list of {first_seq, last_seq, code}
     Column("claimed_at", BigInteger, nullable=False),
+    # where the witness said it, on its own stream of the audience; seq -1: in a heartbeat
+    Column("told_epoch", BigInteger, nullable=False),
+    Column("told_seq", BigInteger, nullable=False),
+    # its oldest word that the chain here does not reach yet, and when it came (WITHHELD)
+    Column("unmet_epoch", BigInteger, nullable=False),
+    Column("unmet_seq", BigInteger, nullable=False),
+    Column("unmet_since", BigInteger, nullable=False),
 )
 
 decision = Table(
@@ -241,4 +273,12 @@ receipt_sent = Table(
     Column("audience", String, primary_key=True),
     Column("eliciting", BigInteger, nullable=False),  # the sum over its chains last answered
     Column("at", BigInteger, nullable=False),
+)
+
+tally = Table(
+    "tally",
+    metadata,
+    # what this store has seen in its life, counted in the transactions that brought it
+    Column("name", String, primary_key=True),
+    Column("count", BigInteger, nullable=False),
 )

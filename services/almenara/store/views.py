@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Row, and_, func, literal, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, literal, or_, select, union
 
+from almenara.model.codes import Kind
 from almenara.model.ids import AudienceId, MemberId
 from almenara.store.inbox import MessageRow
-from almenara.store.tables import message
+from almenara.store.tables import message, outgoing
 
 LEVELS = ("LOW", "MEDIUM", "HIGH", "CRITICAL")
 """Risk levels, lowest first: a filter by level means that level or higher."""
+
+
+FOUND_MAX = 50
+"""Ids that begin alike: a person who sees more than this types another digit."""
 
 
 class InboxFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,16 +98,14 @@ def message_count(connection: Connection) -> int:
     return connection.execute(select(func.count()).select_from(message)).scalar_one()
 
 
-def ids_with_prefix(connection: Connection, prefix: bytes) -> list[tuple[MemberId, bytes]]:
-    """Return (publisher, message id) of messages whose id starts with these bytes."""
-    if not prefix:
-        return []
-    rows = connection.execute(
-        select(message.c.publisher, message.c.message_id)
-        .where(func.substr(message.c.message_id, 1, len(prefix)) == prefix)
-        .limit(50)
+def ids_between(connection: Connection, low: bytes, high: bytes) -> list[bytes]:
+    """Return the ids of messages, received or ours, from `low` to `high`, at most FOUND_MAX, sorted."""
+    heard = select(message.c.message_id).where(message.c.message_id.between(low, high))
+    ours = select(outgoing.c.message_id).where(
+        outgoing.c.message_id.between(low, high), outgoing.c.kind != Kind.RECEIPT
     )
-    return [(MemberId(r.publisher), r.message_id) for r in rows]
+    rows = connection.execute(union(heard, ours).order_by("message_id").limit(FOUND_MAX))
+    return [row.message_id for row in rows]
 
 
 def counts_by_stream(connection: Connection) -> dict[tuple[AudienceId, MemberId], int]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, case, exists, func, literal, or_, select, tuple_
 from sqlalchemy.dialects.sqlite import insert
 
 from almenara.model.bodies import Excepted
 from almenara.model.ids import AudienceId, MemberId, Stream
-from almenara.store.tables import chain, claim, decision, receipt_sent
+from almenara.store.tables import chain, claim, decision, outbox, receipt_sent, statement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,11 +27,26 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     hash: bytes
     excepted: tuple[Excepted, ...] = ()
     claimed_at: int
+    told_epoch: int = 0
+    told_seq: int = -1
+    """Where on its own stream the witness said it; -1: in a heartbeat."""
 
     @property
     def stream(self) -> Stream:
         """Return which stream the claim is about."""
         return Stream(self.audience, self.publisher)
+
+
+class Word(msgspec.Struct, frozen=True, kw_only=True):
+    """A claim that does not simply repeat what is held: `known` is the hash held at its place, if any.
+
+    `unmet_since` is when the oldest word of the witness came that the chain does not reach yet, 0 if
+    it reaches them all.
+    """
+
+    claim: Claim
+    known: bytes | None
+    unmet_since: int
 
 
 class DecisionRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,32 +62,108 @@ class DecisionRow(msgspec.Struct, frozen=True, kw_only=True):
 
 _ENCODE = msgspec.json.Encoder()
 _DECODE = msgspec.json.Decoder(tuple[Excepted, ...])
+_UNMET = ("unmet_epoch", "unmet_seq", "unmet_since")
+_CHAIN = (chain.c.audience == claim.c.audience) & (chain.c.publisher == claim.c.publisher)
+# The oldest word stays until the chain has reached it: a newer one must not start its time anew.
+_MET = exists().where(
+    _CHAIN, tuple_(chain.c.epoch, chain.c.seq) >= tuple_(claim.c.unmet_epoch, claim.c.unmet_seq)
+)
 _UPSERT_CLAIM = insert(claim)
 _UPSERT_CLAIM = _UPSERT_CLAIM.on_conflict_do_update(
     index_elements=["audience", "publisher", "witness"],
-    set_={c.name: _UPSERT_CLAIM.excluded[c.name] for c in claim.columns if not c.primary_key},
+    set_={
+        c.name: case((_MET, _UPSERT_CLAIM.excluded[c.name]), else_=c)
+        if c.name in _UNMET
+        else _UPSERT_CLAIM.excluded[c.name]
+        for c in claim.columns
+        if not c.primary_key
+    },
 )
 _INSERT_DECISION = insert(decision).on_conflict_do_nothing()
 
 
-def save_claims(connection: Connection, rows: Sequence[Claim]) -> None:
-    """Keep the latest word of each witness on each stream."""
+_COLUMNS = [c for c in claim.columns if c.name not in _UNMET]
+
+
+def save_claims(connection: Connection, rows: Sequence[Claim], *, now: int) -> None:
+    """Keep the latest word of each witness on each stream; the chains must be saved before."""
     if rows:
         connection.execute(
             _UPSERT_CLAIM,
-            [msgspec.structs.asdict(row) | {"excepted": _ENCODE.encode(row.excepted)} for row in rows],
+            [
+                msgspec.structs.asdict(row)
+                | {
+                    "excepted": _ENCODE.encode(row.excepted),
+                    "unmet_epoch": row.epoch,
+                    "unmet_seq": row.seq,
+                    "unmet_since": now,
+                }
+                for row in rows
+            ],
         )
 
 
 def claims(connection: Connection, *, publisher: MemberId | None = None) -> list[Claim]:
     """Return the latest claims, about one publisher's streams or all."""
-    query = select(claim)
+    query = select(*_COLUMNS)
     if publisher is not None:
         query = query.where(claim.c.publisher == publisher)
-    return [
-        Claim(**row._asdict() | {"excepted": _DECODE.decode(row.excepted)})
-        for row in connection.execute(query)
-    ]
+    return [_claim(row._asdict()) for row in connection.execute(query)]
+
+
+def differing_words(connection: Connection, member: MemberId) -> list[Word]:
+    """Return the claims about the streams of others than `member` that differ from what is held here.
+
+    Almost every claim names the hash that is held at its place, and those are left out in the store.
+    """
+    held = (
+        (statement.c.audience == claim.c.audience)
+        & (statement.c.publisher == claim.c.publisher)
+        & (statement.c.epoch == claim.c.epoch)
+        & (statement.c.seq == claim.c.seq)
+    )
+    rows = connection.execute(
+        select(
+            *_COLUMNS,
+            statement.c.hash.label("known"),
+            case((_MET, 0), else_=claim.c.unmet_since).label("unmet_since"),
+        )
+        .select_from(claim.outerjoin(statement, held))
+        .where(
+            claim.c.publisher != member,
+            claim.c.seq >= 0,
+            or_(statement.c.hash.is_(None), statement.c.hash != claim.c.hash),
+        )
+    )
+    return [_word(row._asdict()) for row in rows]
+
+
+def words_on_own(
+    connection: Connection, member: MemberId, *, audience: AudienceId | None = None
+) -> list[Word]:
+    """Return what readers say of the streams of `member`, whose own statements tell what is known."""
+    said = (
+        (outbox.c.audience == claim.c.audience)
+        & (outbox.c.epoch == claim.c.epoch)
+        & (outbox.c.seq == claim.c.seq)
+    )
+    query = (
+        select(*_COLUMNS, outbox.c.hash.label("known"), literal(0).label("unmet_since"))
+        .select_from(claim.outerjoin(outbox, said))
+        .where(claim.c.publisher == member, claim.c.seq >= 0)
+    )
+    if audience is not None:
+        query = query.where(claim.c.audience == audience)
+    return [_word(row._asdict()) for row in connection.execute(query)]
+
+
+def _word(fields: dict[str, Any]) -> Word:
+    known, since = fields.pop("known"), fields.pop("unmet_since")
+    return Word(claim=_claim(fields), known=known, unmet_since=since)
+
+
+def _claim(fields: dict[str, Any]) -> Claim:
+    return Claim(**fields | {"excepted": _DECODE.decode(fields["excepted"])})
 
 
 def save_decisions(connection: Connection, rows: Sequence[DecisionRow]) -> None:

@@ -22,7 +22,7 @@ import structlog
 from almenara.clock import to_micros
 from almenara.errors import Code, Held, RecordRefused, StatementRefused
 from almenara.store import inbox, quarantine
-from almenara.store.quarantine import Evidence, Refusal
+from almenara.store.quarantine import FORKED_CLAIM, Evidence, Refusal
 from almenara.store.witness import Claim
 from almenara.subscriber.deliver import Delivery, Reader
 from almenara.subscriber.state import StreamState, Wait
@@ -134,19 +134,19 @@ class _Poll:
         if state.stream in self.seeks:
             return
         if not rereading:
-            state.wait = None
+            state.stand(None)
             state.update(next_offset=max(state.row.next_offset, received.offset + 1))
 
     def store(self, states: Iterable[StreamState]) -> int:
         """Write everything; return how many messages are new."""
-        delivered = self._delivery.store()
-        quarantine.keep_evidence(self._connection, self._evidence)
         changed = [state for state in states if state.changed]
         inbox.save_chains(self._connection, [state.row for state in changed])
         for state in changed:
             if state.gaps_changed:
                 inbox.save_gaps(self._connection, state.stream, state.gaps)
-        return delivered
+        quarantine.keep_evidence(self._connection, self._evidence)
+        # After the chains, against which the claims among them are measured.
+        return self._delivery.store()
 
     def _judge(self, state: StreamState, received: Received) -> None:
         try:
@@ -169,6 +169,7 @@ class _Poll:
         if beat.next_by < state.row.next_by:
             return  # an older one, read again: only the latest word counts
         state.update(heard_at=self._micros, next_by=beat.next_by)
+        self._compare(state, verified)
         self._delivery.claim(
             Claim(
                 audience=state.stream.audience,
@@ -178,6 +179,31 @@ class _Poll:
                 seq=beat.head_seq,
                 hash=beat.head_hash,
                 claimed_at=self._micros,
+            )
+        )
+
+    def _compare(self, state: StreamState, verified: VerifiedHeartbeat) -> None:
+        """Keep a heartbeat that names another statement than the one held at its place."""
+        beat = verified.heartbeat
+        known = self._hash_at(state.stream, beat.epoch, beat.head_seq)
+        claim = chain.compare_claim(
+            state.chain, epoch=beat.epoch, seq=beat.head_seq, claimed_hash=beat.head_hash, known=known
+        )
+        if claim is not chain.Claim.FORKED:
+            return
+        place = chain.Place(beat.epoch, beat.head_seq)
+        log.error("stream.equivocation", stream=str(state.stream), epoch=place.epoch, seq=place.seq)
+        self._evidence.append(
+            Evidence(
+                kind=FORKED_CLAIM,
+                audience=state.stream.audience,
+                publisher=state.stream.publisher,
+                epoch=place.epoch,
+                seq=place.seq,
+                hash=beat.head_hash,
+                known_hash=known or b"",
+                kept_at=self._micros,
+                record=verified.record,
             )
         )
 
@@ -273,10 +299,10 @@ class _Poll:
             return
         if wait is None or wait.code != "GAP":
             log.warning("stream.gap", stream=str(state.stream), missing=str(step.missing))
-            state.wait = Wait("GAP", received.offset, self._now, rereading=True)
+            state.stand(Wait("GAP", received.offset, self._now, rereading=True))
             self.seeks[state.stream] = Seek(None, self._now)
         elif self._now - wait.since < self._gap_wait:
-            state.wait = wait._replace(rereading=False)
+            state.stand(wait._replace(rereading=False))
             self.seeks[state.stream] = Seek(received.offset, wait.since + self._gap_wait)
         else:
             held = state.chain
@@ -289,7 +315,7 @@ class _Poll:
     def _stand_still(self, state: StreamState, code: str, offset: int) -> None:
         if state.wait is None or state.wait.code != code:
             log.warning("stream.held", stream=str(state.stream), code=code)
-            state.wait = Wait(code, offset, self._now, rereading=False)
+            state.stand(Wait(code, offset, self._now, rereading=False))
         self.seeks[state.stream] = Seek(offset, self._now + RETRY)
 
     def _reopen(self, state: StreamState, verified: VerifiedStatement) -> None:

@@ -6,6 +6,7 @@ those of one poll together. What cannot be opened or breaks a rule is named and 
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,9 +17,10 @@ from almenara.errors import Code, MessageRefused, StatementRefused
 from almenara.model.alert import RiskAlert
 from almenara.model.bodies import ControlResult, Receipt, RiskAlertUpdate
 from almenara.model.rules import check
-from almenara.store import inbox, quarantine, witness
+from almenara.store import inbox, quarantine, tally, witness
 from almenara.store.inbox import MessageRow, SenderKeyRow, StatementRow
 from almenara.store.quarantine import Refusal
+from almenara.store.tally import Tally
 from almenara.store.witness import Claim, DecisionRow
 from almenara.trust.admit import open_statement, unwrap_sender_key
 from almenara.wire.messages import content_hash
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from almenara.trust.admit import OpenedMessage, OpenedStatement, VerifiedStatement
     from almenara.trust.directory import Directory
     from almenara.trust.keys import SealingKey
+    from almenara.wire.records import Head
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
 """A statement dated further ahead than this is flagged, never refused (DESIGN 5)."""
@@ -72,6 +75,7 @@ class Delivery:
         self._claims: dict[tuple[str, MemberId, MemberId], Claim] = {}
         self._decisions: list[DecisionRow] = []
         self._refusals: list[Refusal] = []
+        self._opened: Counter[Tally] = Counter()
 
     def refuse(self, refusal: Refusal) -> None:
         """Keep a refusal."""
@@ -89,6 +93,7 @@ class Delivery:
         if from_micros(verified.head.issued_at) > self._now + CLOCK_TOLERANCE:
             flags.append(CLOCK_AHEAD)
         code = refused or self._open(state, verified, offset, " ".join(flags))
+        self._count(code)
         row = StatementRow(
             audience=state.stream.audience,
             publisher=state.stream.publisher,
@@ -105,7 +110,14 @@ class Delivery:
     def reopen(self, state: StreamState, verified: VerifiedStatement) -> None:
         """Open a statement held with KEY_MISSING, now that its sender key was announced late."""
         code = self._open(state, verified, _NO_OFFSET, LATE_KEY)
+        self._count(code)
         inbox.set_statement_code(self._connection, state.stream, verified.head.epoch, verified.head.seq, code)
+
+    def _count(self, code: str) -> None:
+        if code == "":
+            self._opened[Tally.OPENED] += 1
+        elif code == Code.NOT_FOR_ME:
+            self._opened[Tally.NOT_FOR_ME] += 1
 
     def flush(self) -> None:
         """Write the statements collected so far, so that a look into the store sees them."""
@@ -127,9 +139,10 @@ class Delivery:
                 self._refusals.append(_reused(message, self._micros))
         inbox.insert_messages(connection, fresh)
         inbox.insert_sender_keys(connection, self._keys)
-        witness.save_claims(connection, list(self._claims.values()))
+        witness.save_claims(connection, list(self._claims.values()), now=self._micros)
         witness.save_decisions(connection, self._decisions)
         quarantine.keep(connection, self._refusals)
+        tally.add(connection, {**self._opened, Tally.HELD: len(fresh)})
         return len(fresh)
 
     def _open(self, state: StreamState, verified: VerifiedStatement, offset: int, flags: str) -> str:
@@ -215,7 +228,7 @@ class Delivery:
         # Judged as of its author's time: every reader comes to the same verdict, even years on.
         check(message, now=message.issued_at, audience=state.stream.audience)
         if isinstance(message.body, Receipt):
-            self._receipt(state, message.body, head.issued_at)
+            self._receipt(state, message.body, head)
             return None
         return MessageRow(
             publisher=state.stream.publisher,
@@ -233,7 +246,7 @@ class Delivery:
             **_selectors(message),
         )
 
-    def _receipt(self, state: StreamState, receipt: Receipt, at: int) -> None:
+    def _receipt(self, state: StreamState, receipt: Receipt, head: Head) -> None:
         reader = state.stream.publisher
         for received in receipt.received:
             self.claim(
@@ -245,7 +258,9 @@ class Delivery:
                     seq=received.seq,
                     hash=bytes(received.hash),
                     excepted=received.excepted,
-                    claimed_at=at,
+                    claimed_at=head.issued_at,
+                    told_epoch=head.epoch,
+                    told_seq=head.seq,
                 )
             )
         self._decisions.extend(

@@ -61,9 +61,16 @@ class StreamState:
         """Tell whether the open gaps differ from the committed ones."""
         return self.gaps != self._committed[1]
 
-    def update(self, **fields: int | bytes) -> None:
+    def update(self, **fields: int | bytes | str) -> None:
         """Set columns of the row."""
         self.row = msgspec.structs.replace(self.row, **fields)
+
+    def stand(self, wait: Wait | None) -> None:
+        """Note what the stream waits for, None when it flows; the store shows it to those who ask."""
+        self.wait = wait
+        code = "" if wait is None else wait.code
+        if self.row.wait_code != code:
+            self.update(wait_code=code)
 
     def move(self, chain: ChainState) -> None:
         """Take the chain as a step left it."""
