@@ -1,7 +1,8 @@
 """How do the daemons log? Events with fields: for a person on a terminal, as JSON lines elsewhere.
 
 Everything goes to standard error, so that standard output stays for what a command was asked for.
-Libraries that use the standard logging module come out the same way, from WARNING on.
+Libraries that use the standard logging module come out the same way, from WARNING on, but for the
+Kafka clients.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 LIBRARY_LEVEL = logging.WARNING
 """What libraries say below this is about their own work, not about the federation's."""
+
+SILENCED = ("aiokafka", "kafka")
+"""Libraries that raise what matters, and besides repeat it every second while a broker is away."""
 
 
 def configure(*, stream: TextIO | None = None, level: str = "info", as_json: bool | None = None) -> None:
@@ -58,6 +62,8 @@ def configure(*, stream: TextIO | None = None, level: str = "info", as_json: boo
         )
     )
     logging.basicConfig(handlers=[handler], level=LIBRARY_LEVEL, force=True)
+    for library in SILENCED:
+        logging.root.manager.getLogger(library).setLevel(logging.CRITICAL)
 
 
 def inert(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -8,8 +8,6 @@ no library that it does not need.
 
 from __future__ import annotations
 
-import os
-import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -22,9 +20,6 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 """The shell's status for a program ended by Ctrl-C."""
-
-CLOSED_PIPE = 141
-"""The shell's status for a program whose reader went away, as `head` does."""
 
 
 class Lazy(NamedTuple):
@@ -68,6 +63,8 @@ def run(command: click.Command, arguments: Sequence[str] | None = None) -> int:
     except AlmenaraError as error:
         complain(str(error))
         return error.exit_status
+    except BaseExceptionGroup as group:
+        return _report_group(group)
     except click.UsageError as error:
         where = "almenara" if error.ctx is None else error.ctx.command_path
         complain(f"{where}: {_fault(error)}; see {where} --help [{Code.CONFIGURATION}]")
@@ -77,11 +74,21 @@ def run(command: click.Command, arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
-    except BrokenPipeError:
-        # Python would complain once more when it closes standard output at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return CLOSED_PIPE
     return status if isinstance(status, int) else 0
+
+
+def _report_group(group: BaseExceptionGroup[BaseException]) -> int:
+    """Report what tasks that run together failed with; a bug among it is raised again."""
+    known, bugs = group.split(AlmenaraError)
+    if known is None or bugs is not None:
+        raise group
+    first: BaseException = known
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    if not isinstance(first, AlmenaraError):
+        raise group
+    complain(str(first))
+    return first.exit_status
 
 
 def complain(text: str) -> None:

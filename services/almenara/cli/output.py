@@ -45,7 +45,7 @@ def write_rows(rows: Sequence[Row], output: str) -> None:
 def _write_csv(rows: Sequence[Row]) -> None:
     if not rows:
         return
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer = csv.writer(sys.stdout)
     writer.writerow(rows[0])
     writer.writerows([_inert_cell(_text(value)) for value in row.values()] for row in rows)
 

@@ -25,7 +25,12 @@ def schema() -> None:
 @schema.command("list")
 @output_format
 def list_(output: str) -> None:
-    """List the schemas with their fingerprints."""
+    """List the schemas with their fingerprints.
+
+    \b
+    Example:
+      almenara schema list -o json
+    """
     from almenara.cli.output import write_rows
     from almenara.wire import avro
     from almenara.wire.schemas import load_schemas
@@ -68,6 +73,10 @@ def check(folder: Path | None) -> None:
     Banned is what hostile bytes could use: recursion, items of no width, bare nulls, decimals, deep
     nesting. Every change must be readable by every earlier version, and the other way round.
     Without FOLDER the schemas of this installation are checked.
+
+    \b
+    Example:
+      almenara schema check schemas
     """
     from almenara.wire.schema_lint import lint, lint_history
     from almenara.wire.schemas import read_folder, read_history, schema_folder

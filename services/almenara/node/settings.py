@@ -1,0 +1,202 @@
+"""What does a member's node need to know, and from which file, variable or flag does it know it?
+
+`member.toml` < environment < flags. A key of the file is also a variable, `ALMENARA_STATE` for
+`state` and `ALMENARA_PUBLISHER_RETRY_S` for `retry_s` of `[publisher]`. Paths are relative to the
+file. What is unknown or of the wrong type is an error that names the key and where it stands.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from almenara.errors import Code, Misconfigured, Refused
+from almenara.model.ids import MemberId, federation_name, member_id
+from almenara.publisher.publisher import PublisherSettings
+from almenara.subscriber.subscriber import SubscriberSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+SETTINGS_FILE = "member.toml"
+ENVIRONMENT_PREFIX = "ALMENARA_"
+_FILE_URI = "file:"
+
+
+class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`member.toml` as it stands."""
+
+    federation: str
+    member: str
+    bootstrap: str = ""
+    state: str = "state"
+    keys: str = "keys"
+    signing_key: str = ""
+    passphrase_file: str = ""
+    publisher: PublisherSettings = PublisherSettings()
+    subscriber: SubscriberSettings = SubscriberSettings()
+
+
+class MemberSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings of one member's node, with absolute paths.
+
+    `bootstrap` is empty unless a person set it: the directory says where the brokers are.
+    """
+
+    file: Path
+    federation: str
+    member: MemberId
+    bootstrap: str
+    state: Path
+    keys: Path
+    signing_key_uri: str
+    passphrase_file: Path | None
+    publisher: PublisherSettings
+    subscriber: SubscriberSettings
+
+    @property
+    def folder(self) -> Path:
+        """Return the member's folder."""
+        return self.file.parent
+
+    @property
+    def admission_path(self) -> Path:
+        """Return where the coordinator's answer to the enrolment belongs."""
+        return self.folder / "admission.json"
+
+    @property
+    def store_path(self) -> Path:
+        """Return the member store."""
+        return self.state / "almenara.db"
+
+    @property
+    def socket_path(self) -> Path:
+        """Return the Unix socket on which the node listens."""
+        return self.state / "node.sock"
+
+    @property
+    def lease_path(self) -> Path:
+        """Return the lock of whoever speaks for the member."""
+        return self.state / "node.lock"
+
+    @property
+    def directory_cache(self) -> Path:
+        """Return the folder in which the TUF client keeps what it has seen."""
+        return self.state / "directory"
+
+    @property
+    def sealing_key_path(self) -> Path:
+        """Return the sealing key in use; older ones stand beside it as `sealing-*.json`."""
+        return self.keys / "sealing.json"
+
+    @property
+    def tls_key_path(self) -> Path:
+        """Return the key of the TLS certificate."""
+        return self.keys / "tls.key"
+
+    @property
+    def certificate_path(self) -> Path:
+        """Return the TLS certificate, taken from the admission."""
+        return self.keys / "tls.pem"
+
+    @property
+    def ca_path(self) -> Path:
+        """Return the certificate of the federation's authority, taken from the admission."""
+        return self.keys / "ca.pem"
+
+    @property
+    def root_path(self) -> Path:
+        """Return the first root of the directory, taken from the admission."""
+        return self.keys / "root.json"
+
+
+def load_settings(
+    path: Path, *, environ: Mapping[str, str], flags: Mapping[str, str] | None = None
+) -> MemberSettings:
+    """Return the settings of a member's file, or of the `member.toml` in a folder.
+
+    `flags` are keys with their values as text, `publisher.retry_s` for one in a section. Raises
+    Misconfigured CONFIGURATION naming the file, variable or flag and what is wrong with it.
+    """
+    file = _locate(path)
+    shape = _read(file)
+    for key, kind in _keys(_File):
+        variable = ENVIRONMENT_PREFIX + key.replace(".", "_").upper()
+        if variable in environ:
+            shape = _override(shape, key, kind, environ[variable], source=variable)
+    kinds = dict(_keys(_File))
+    for key, value in (flags or {}).items():
+        if key not in kinds:
+            raise Misconfigured(
+                Code.CONFIGURATION, f"setting {key!r}: not known; want one of {', '.join(kinds)}"
+            )
+        shape = _override(shape, key, kinds[key], value, source=f"setting {key}")
+    return _resolve(file, shape)
+
+
+def _locate(path: Path) -> Path:
+    return (path / SETTINGS_FILE if path.is_dir() else path).absolute()
+
+
+def _read(file: Path) -> _File:
+    try:
+        return msgspec.toml.decode(file.read_bytes(), type=_File)
+    except FileNotFoundError as exc:
+        raise Misconfigured(
+            Code.CONFIGURATION,
+            f"{file}: no such file; name a member's {SETTINGS_FILE}, or make one with: almenara member init",
+        ) from exc
+    except OSError as exc:
+        raise Misconfigured(
+            Code.CONFIGURATION, f"{file}: cannot be read ({exc.strerror}); correct its owner or the path"
+        ) from exc
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise Misconfigured(Code.CONFIGURATION, f"{file}: {exc}; correct it there") from exc
+
+
+def _keys(shape: type[msgspec.Struct], section: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every key that takes a single value, with its type."""
+    for field in msgspec.structs.fields(shape):
+        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
+            yield from _keys(field.type, f"{section}{field.encode_name}.")
+        else:
+            yield f"{section}{field.encode_name}", field.type
+
+
+def _override(shape: _File, key: str, kind: Any, text: str, *, source: str) -> _File:  # noqa: ANN401 - a type
+    try:
+        value = msgspec.convert(text, kind, strict=False)
+    except msgspec.ValidationError as exc:
+        raise Misconfigured(Code.CONFIGURATION, f"{source}={text!r}: {exc}; correct its value") from exc
+    section, _, name = key.rpartition(".")
+    if not section:
+        return msgspec.structs.replace(shape, **{name: value})
+    changed = msgspec.structs.replace(getattr(shape, section), **{name: value})
+    return msgspec.structs.replace(shape, **{section: changed})
+
+
+def _resolve(file: Path, shape: _File) -> MemberSettings:
+    folder = file.parent
+    keys = folder / shape.keys
+    try:
+        federation = federation_name(shape.federation)
+        member = member_id(shape.member)
+    except Refused as exc:
+        raise Misconfigured(Code.CONFIGURATION, f"{file}: {exc.text}") from exc
+    uri = shape.signing_key or f"{_FILE_URI}{keys / 'signing.json'}"
+    if uri.startswith(_FILE_URI):
+        uri = f"{_FILE_URI}{folder / uri.removeprefix(_FILE_URI)}"
+    return MemberSettings(
+        file=file,
+        federation=federation,
+        member=member,
+        bootstrap=shape.bootstrap,
+        state=folder / shape.state,
+        keys=keys,
+        signing_key_uri=uri,
+        passphrase_file=folder / shape.passphrase_file if shape.passphrase_file else None,
+        publisher=shape.publisher,
+        subscriber=shape.subscriber,
+    )

@@ -1,0 +1,70 @@
+"""A federation as its coordinator makes it, with the embedded broker over its folder, for tests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from almenara import clock
+from almenara.bus.broker import Broker
+from almenara.coordinator.federation import Federation
+from almenara.coordinator.sync import Cluster
+from almenara.node.member_folder import init_member, install_admission
+from almenara.node.settings import MemberSettings, load_settings
+from almenara.trust.admission import read_admission
+from almenara.trust.certificates import client_context
+from almenara.trust.secretfile import replace_file
+
+if TYPE_CHECKING:
+    import ssl
+    from pathlib import Path
+
+    from almenara.coordinator.sync import Outcome
+
+
+class FederationSite:
+    """The coordinator's folder, its broker, and the folders of the members that were admitted."""
+
+    def __init__(self, folder: Path, name: str = "ams") -> None:
+        self.folder = folder
+        self.federation = Federation.init(folder / "D", name=name, now=clock.now())
+        self.broker = Broker(folder / "D")
+        self.members: dict[str, MemberSettings] = {}
+
+    async def start(self) -> None:
+        await self.broker.start()
+
+    async def stop(self) -> None:
+        await self.broker.stop()
+
+    def enrol(self, member: str) -> MemberSettings:
+        """Make a member's folder; it is not admitted yet."""
+        folder = self.folder / member
+        init_member(
+            folder,
+            member=member,
+            federation=self.federation.name,
+            name=f"Customs of {member}",
+            now=clock.now(),
+        )
+        return load_settings(folder, environ={})
+
+    def admit(self, settings: MemberSettings) -> MemberSettings:
+        """Admit a member and install its admission, as its node does when it starts."""
+        enrolment = (settings.folder / "enrolment.json").read_bytes()
+        admission = self.federation.admit(enrolment, now=clock.now())
+        replace_file(settings.admission_path, admission.to_bytes())
+        install_admission(settings, read_admission(settings.admission_path))
+        self.members[settings.member] = settings
+        return settings
+
+    def context(self, member: str) -> ssl.SSLContext:
+        """Return the TLS context of an admitted member."""
+        settings = self.members[member]
+        return client_context(
+            certificate=settings.certificate_path, key=settings.tls_key_path, ca=settings.ca_path
+        )
+
+    async def sync(self) -> Outcome:
+        """Synchronize the cluster once, over new connections."""
+        async with Cluster.connect(self.federation) as cluster:
+            return await cluster.sync(self.federation, now=clock.now())
