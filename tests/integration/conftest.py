@@ -19,4 +19,4 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     site = Site(tmp_path_factory.mktemp("site"))
     asyncio.run(site.broker.start())
     yield site
-    asyncio.run(site.broker.stop())
+    asyncio.run(site.broker.kill())

@@ -7,6 +7,7 @@ so every call runs in a thread. Kafka answers before a change shows: we return w
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -34,7 +35,7 @@ from almenara.errors import AlmenaraError, Code, Misconfigured, Refused, Unavail
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Awaitable, Callable, Collection, Iterable
     from types import TracebackType
 
     from almenara.bus.topics import TopicSettings
@@ -43,6 +44,9 @@ T = TypeVar("T")
 
 REQUEST_TIMEOUT_S = 15.0
 """Wait for one answer; creating a hundred topics takes the embedded broker about a second."""
+
+KNOCK_TIMEOUT_S = 5.0
+"""Wait for a TCP connection; a host that is up refuses at once."""
 
 VISIBLE_TIMEOUT_S = 10.0
 """Wait until a change shows: some 50 ms on an idle broker."""
@@ -150,9 +154,10 @@ class Admin:
         return tuple(topic.name for topic in missing), tuple(topic.name for topic in changed)
 
     async def delete_topics(self, names: Collection[str]) -> None:
-        """Delete topics with all their records."""
+        """Delete topics with all their records; return when their names are free."""
         if names:
             await self._call(lambda client: client.delete_topics(sorted(names)))
+            await _until(self.list_topics, lambda found: found.isdisjoint(names))
 
     async def acls(self) -> frozenset[AclRule]:
         """Return the whole access list of the cluster."""
@@ -163,13 +168,13 @@ class Admin:
         """Add rules, those that exist already included; return when they are in force."""
         if rules:
             await self._call(lambda client: _create_acls(client, rules))
-            await self._until(lambda found: found.issuperset(rules))
+            await _until(self.acls, lambda found: found.issuperset(rules))
 
     async def delete_acls(self, rules: Collection[AclRule]) -> None:
         """Remove exactly these rules; return when they are no longer in force."""
         if rules:
             await self._call(lambda client: _delete_acls(client, rules))
-            await self._until(lambda found: found.isdisjoint(rules))
+            await _until(self.acls, lambda found: found.isdisjoint(rules))
 
     async def sync(self, topics: Iterable[TopicSettings], acls: Collection[AclRule]) -> Drift:
         """Make the cluster hold these topics and exactly these rules; return what was changed.
@@ -190,17 +195,6 @@ class Admin:
             acls_removed=tuple(sorted(found - wanted)),
         )
 
-    async def _until(self, shows: Callable[[frozenset[AclRule]], bool]) -> None:
-        deadline = time.monotonic() + VISIBLE_TIMEOUT_S
-        while not shows(await self.acls()):
-            if time.monotonic() > deadline:
-                raise Unavailable(
-                    Code.TIMED_OUT,
-                    f"access list: not as written after {VISIBLE_TIMEOUT_S:.0f} s; another coordinator may "
-                    "be changing it",
-                )
-            await asyncio.sleep(_VISIBLE_POLL_S)
-
     async def _call(self, work: Callable[[KafkaAdminClient], T]) -> T:
         try:
             async with self._opening:
@@ -211,6 +205,7 @@ class Admin:
             raise self._named(exc) from exc
 
     def _open(self) -> KafkaAdminClient:
+        _knock(self._bootstrap)
         # The constructor connects; if that fails nobody holds the client and its thread would stay.
         opened: list[KafkaNetClient] = []
 
@@ -253,6 +248,28 @@ class Admin:
             Code.BROKER_DOWN,
             f"cluster {self._bootstrap}: no answer; see that the broker runs",
         )
+
+
+async def _until(ask: Callable[[], Awaitable[T]], shows: Callable[[T], bool]) -> None:
+    """Ask until a change shows; raise Unavailable TIMED_OUT if it does not."""
+    deadline = time.monotonic() + VISIBLE_TIMEOUT_S
+    while not shows(await ask()):
+        if time.monotonic() > deadline:
+            raise Unavailable(
+                Code.TIMED_OUT,
+                f"cluster: a change does not show after {VISIBLE_TIMEOUT_S:.0f} s; another coordinator may "
+                "be changing the same",
+            )
+        await asyncio.sleep(_VISIBLE_POLL_S)
+
+
+def _knock(bootstrap: str) -> None:
+    """Raise if nobody listens at any of the addresses: kafka-python would try for its whole time."""
+    for address in bootstrap.split(","):
+        host, port = address.rsplit(":", 1)
+        with suppress(OSError), socket.create_connection((host, int(port)), KNOCK_TIMEOUT_S):
+            return
+    raise kafka.errors.KafkaConnectionError(bootstrap)
 
 
 def _read_topics(client: KafkaAdminClient, names: list[str]) -> dict[str, TopicState]:

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from aiokafka import AIOKafkaClient
+from aiokafka.conn import create_conn
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
     KafkaError,
@@ -20,10 +20,12 @@ from almenara.errors import Code, Refused, Unavailable
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
 REQUEST_TIMEOUT_S = 10.0
 """Wait for one answer of the broker: it takes milliseconds, a restart 5 s."""
+
+_LET_GO_S = 0.02
 
 
 async def answers(bootstrap: str, context: ssl.SSLContext, *, timeout_s: float = 2.0) -> bool:
@@ -31,20 +33,30 @@ async def answers(bootstrap: str, context: ssl.SSLContext, *, timeout_s: float =
     host, port = bootstrap.rsplit(":", 1)
     try:
         async with asyncio.timeout(timeout_s):
-            # aiokafka logs every failed attempt as an error: knock first.
-            _, writer = await asyncio.open_connection(host, int(port))
-            writer.close()
-            await writer.wait_closed()
-    except (OSError, TimeoutError):
+            opened = await create_conn(
+                host,
+                int(port),
+                client_id="almenara-probe",
+                security_protocol="SSL",
+                ssl_context=context,
+                request_timeout_ms=int(timeout_s * 1000),
+            )
+            await opened.close()
+    except (OSError, KafkaError, TimeoutError):
         return False
-    client = AIOKafkaClient(**connection(bootstrap, context, "almenara-probe", timeout_s))
+    return True
+
+
+@asynccontextmanager
+async def starting(close: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Close a client if what starts it fails."""
     try:
-        await client.bootstrap()
-        return bool(client.cluster.brokers())
-    except KafkaError:
-        return False
-    finally:
-        await client.close()
+        yield
+    except BaseException:
+        await close()
+        # aiokafka does not wait for the end of a connection that the broker turned away.
+        await asyncio.sleep(_LET_GO_S)
+        raise
 
 
 @asynccontextmanager

@@ -28,7 +28,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.offset import OffsetRequest
 
 from almenara.bus.configuration import BATCH_MAX
-from almenara.bus.kafka.connection import REQUEST_TIMEOUT_S, connection, named
+from almenara.bus.kafka.connection import REQUEST_TIMEOUT_S, connection, named, starting
 from almenara.bus.received import Access, Received
 
 if TYPE_CHECKING:
@@ -254,11 +254,8 @@ class Reader:
                 client = AIOKafkaClient(
                     **connection(self._bootstrap, self._context, self._client_id, self._timeout_s)
                 )
-                try:
+                async with starting(client.close):
                     await client.bootstrap()
-                except BaseException:
-                    await client.close()
-                    raise
                 self._client = client
         return await self._client.send(self._client.get_random_node() if node is None else node, request)
 
@@ -314,11 +311,8 @@ class Reader:
             fetch_max_bytes=self._fetch_max,
             max_partition_fetch_bytes=BATCH_MAX,
         )
-        try:
+        async with starting(consumer.stop):
             await consumer.start()
-        except BaseException:
-            await consumer.stop()
-            raise
         return consumer
 
     async def _close_consumer(self) -> None:

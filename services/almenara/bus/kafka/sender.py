@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError
 
 from almenara.bus.configuration import BATCH_MAX
-from almenara.bus.kafka.connection import REQUEST_TIMEOUT_S, connection, named
+from almenara.bus.kafka.connection import REQUEST_TIMEOUT_S, connection, named, starting
 
 if TYPE_CHECKING:
     import ssl
@@ -153,11 +153,8 @@ class Sender:
                     max_batch_size=BATCH_MAX,
                     max_request_size=BATCH_MAX,
                 )
-                try:
+                async with starting(producer.stop):
                     await producer.start()
-                except BaseException:
-                    await producer.stop()
-                    raise
                 self._line = _Line(producer)
             return self._line
 
