@@ -30,16 +30,42 @@ def write_rows(rows: Sequence[Row], output: str) -> None:
     """Write the rows to standard output in one of the formats of `-o`; all have the same fields."""
     match output:
         case "json":
-            click.echo(msgspec.json.format(msgspec.json.encode(rows)).decode())
+            click.echo(json_document(rows))
         case "jsonl":
             for row in rows:
-                click.echo(msgspec.json.encode(row).decode())
+                click.echo(json_line(row))
         case "csv":
             _write_csv(rows)
         case "table":
             _write_table(rows)
         case _:
             raise AssertionError(output)
+
+
+def json_document(value: object) -> str:
+    """Return the value as JSON for people and programs, over several lines."""
+    return _inert_json(msgspec.json.format(msgspec.json.encode(value)).decode())
+
+
+def json_line(value: object) -> str:
+    """Return the value as JSON on one line."""
+    return _inert_json(msgspec.json.encode(value).decode())
+
+
+def _inert_json(text: str) -> str:
+    r"""Return the JSON with what does not print as `\uXXXX`: only texts hold it, so the value is the same.
+
+    JSON itself escapes control characters below U+0020, not the C1 controls and the marks that turn
+    the direction of writing.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else _json_escape(c) for c in text)
+
+
+def _json_escape(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 
 def _write_csv(rows: Sequence[Row]) -> None:
@@ -84,4 +110,5 @@ def _text(value: Value) -> str:
 
 
 def _inert_cell(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    shown = printable(text)
+    return f"'{shown}" if text.startswith(_FORMULA) else shown

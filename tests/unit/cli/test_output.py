@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from almenara.cli.output import write_rows
+from almenara.cli.output import json_line, write_rows
+from almenara.logs import printable
 
 if TYPE_CHECKING:
     from almenara.cli.output import Row
@@ -48,7 +49,26 @@ def test_csv_holds_no_formula(text: str, capsys: pytest.CaptureFixture[str]) -> 
     write_rows([{"text": text, "other": "a,b"}], "csv")
     read = list(csv.reader(io.StringIO(capsys.readouterr().out, newline="")))
     assert read[0] == ["text", "other"]
-    assert read[1] == [f"'{text}", "a,b"]
+    assert read[1] == [f"'{printable(text)}", "a,b"]
+
+
+HOSTILE = "\x1b[2J\x9b31m\u202ednarg\u2066\x07\r\n"
+
+
+@pytest.mark.parametrize("output", ["table", "csv", "json", "jsonl"])
+def test_no_format_lets_a_text_steer_the_terminal(output: str, capsys: pytest.CaptureFixture[str]) -> None:
+    write_rows([{"text": HOSTILE}], output)
+    shown = capsys.readouterr().out
+    assert all(line.isprintable() for line in shown.splitlines())
+    assert len(shown.splitlines()) == {"table": 2, "csv": 2, "json": 5, "jsonl": 1}[output]
+    if output == "json":
+        assert json.loads(shown) == [{"text": HOSTILE}]
+    if output == "jsonl":
+        assert json.loads(shown) == {"text": HOSTILE}
+
+
+def test_json_escapes_what_does_not_print_beyond_the_first_plane_too() -> None:
+    assert json_line({"t": "\U000e0001 é"}) == '{"t":"\\udb40\\udc01 é"}'
 
 
 def test_no_rows_are_an_empty_list_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
