@@ -255,6 +255,11 @@ class _Poll:
                 pass
             case _:
                 assert_never(step)
+        if isinstance(step, chain.Next) and verified.head.directory_version < state.row.directory_version:
+            # An author that goes back to an older directory seals to readers who have been removed.
+            text = f"statement {state.stream} {verified.head.seq}: its directory is older than the last one's"
+            self._refuse(state, received, StatementRefused(Code.DIRECTORY_FELL, text))
+            refused = refused or Code.DIRECTORY_FELL
         self._take_in(state, verified, received.offset, step.chain, flag=flag, refused=refused)
         if isinstance(step, chain.Fill):
             self._reopen(state, verified)

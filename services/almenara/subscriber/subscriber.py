@@ -20,10 +20,11 @@ import structlog
 from almenara import clock
 from almenara.bus.received import Access
 from almenara.clock import to_micros
-from almenara.errors import AlmenaraError, Unavailable
+from almenara.errors import AlmenaraError, Code, Unavailable
 from almenara.store import inbox
 from almenara.subscriber.absorb import Absorbed, Absorber, Seek
 from almenara.subscriber.directory import DirectoryFollower
+from almenara.trust.directory import Standing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -114,11 +115,17 @@ class Subscriber:
         assigned_for: tuple[int, tuple[Stream, ...]] | None = None
         loop = asyncio.get_running_loop()
         probe_at = 0.0
+        expired = False
         while not stopping.is_set():
             directory = self.follower.current
-            if directory is None:
+            if directory is None or directory.standing(clock.now()) is Standing.EXPIRED:
+                # Keys may have been withdrawn since: what comes is judged once the directory is fresh.
+                if not expired:
+                    log.error("streams.held", code=Code.DIRECTORY_EXPIRED)
+                expired = True
                 await asyncio.sleep(self._settings.retry_s)
                 continue
+            expired = False
             wanted = (directory.version, directory.streams_read_by(self._member))
             unread = any(access is not Access.READABLE for access in reader.access.values())
             if wanted != assigned_for or (unread and loop.time() >= probe_at):

@@ -206,6 +206,19 @@ def test_a_newer_directory_is_waited_for(author: Author, reader: ReaderSite) -> 
     assert reader.ids == [alert(1).message_id]
 
 
+def test_an_author_never_goes_back_to_an_older_directory(author: Author, reader: ReaderSite) -> None:
+    newer = directory(version=2)
+    records = [author.says(alert(1), known=newer)]
+    assert author.head is not None
+    author.head = replace(author.head, directory_version=1)
+    records.append(author.says(alert(2), known=directory(version=1)))
+    author.head = replace(author.head, directory_version=2)
+    records.append(author.says(alert(3), known=newer))
+    reader.reads(*records, known=newer)
+    assert reader.ids == [alert(1).message_id, alert(3).message_id]
+    assert [r.code for r in reader.store.read_now(refusals)] == [Code.DIRECTORY_FELL]
+
+
 def test_a_heartbeat_claims_the_head_and_an_older_one_changes_nothing(
     author: Author, reader: ReaderSite
 ) -> None:
