@@ -10,9 +10,8 @@ from almenara.errors import Code, Fault, MessageRefused
 from almenara.model.codes import Kind
 from almenara.model.json import shaped
 from almenara.model.rules import check
-from almenara.publisher.groups import Accepted, stands_alone
+from almenara.publisher.groups import Accepted, room, stands_alone
 from almenara.wire.messages import content_hash, encode_message
-from almenara.wire.seal import BATCH_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
     from almenara.model.ids import AudienceId, MemberId
     from almenara.model.messages import Message
     from almenara.trust.directory import Audience, Directory
-
-MESSAGE_MAX = BATCH_MAX - 4096
-"""Bytes one encoded message may take: the largest bucket less its header and any recipients list."""
 
 BARRED_WHEN_CLOSED = frozenset({Kind.RISK_ALERT, Kind.RISK_PROFILE})
 """Kinds a closed or not yet open audience does not take (DOMAIN rule 9); all others go on."""
@@ -61,14 +57,9 @@ def accept(
     if faults:
         raise MessageRefused(list(dict.fromkeys(faults)))
     item = encode_message(message)
-    if len(item) > MESSAGE_MAX:
-        raise MessageRefused(
-            [
-                Fault(
-                    Code.OVERSIZE, "$", f"{len(item)} bytes encoded, at most {MESSAGE_MAX} fit; shorten texts"
-                )
-            ]
-        )
+    if len(item) > room(recipients):
+        text = f"{len(item)} bytes encoded, at most {room(recipients)} fit a statement; shorten its texts"
+        raise MessageRefused([Fault(Code.OVERSIZE, "$", text)])
     readers = recipients or sorted(entry.members)
     return Accepted(
         audience=audience,

@@ -16,7 +16,7 @@ from almenara.model.ids import AudienceId, MemberId
 from almenara.wire.seal import BATCH_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from almenara.model.messages import Message
 
@@ -65,7 +65,8 @@ def grouped(waiting: Iterable[Accepted]) -> Iterator[Group]:
     for message in waiting:
         key = (message.audience, message.recipients, message.elicits_receipt)
         group = open_groups.setdefault(key, [])
-        full = len(group) >= STATEMENT_MESSAGES_MAX or sizes.get(key, 0) + len(message.item) > _room(key)
+        size = sizes.get(key, 0) + len(message.item)
+        full = len(group) >= STATEMENT_MESSAGES_MAX or size > room(message.recipients)
         if group and (message.alone or group[0].alone or full):
             yield _closed(key, group)
             open_groups[key] = group = []
@@ -77,8 +78,9 @@ def grouped(waiting: Iterable[Accepted]) -> Iterator[Group]:
         yield _closed(key, group)
 
 
-def _room(key: tuple[AudienceId, tuple[MemberId, ...], bool]) -> int:
-    return BATCH_MAX - BATCH_OVERHEAD - RECIPIENT_BYTES * len(key[1])
+def room(recipients: Sequence[MemberId]) -> int:
+    """Return how many bytes of messages fit one statement to these recipients."""
+    return BATCH_MAX - BATCH_OVERHEAD - RECIPIENT_BYTES * len(recipients)
 
 
 def _closed(key: tuple[AudienceId, tuple[MemberId, ...], bool], messages: list[Accepted]) -> Group:

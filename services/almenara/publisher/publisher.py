@@ -61,6 +61,7 @@ class PublisherSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     receipt_interval_s: float = 5.0
     store_poll_s: float = 0.1
     retry_s: float = 0.5
+    drain_s: float = 5.0
 
 
 class _Waiting(NamedTuple):
@@ -132,6 +133,11 @@ class Publisher:
         directory = self._publishable_directory()
         return accept(message, member=self._member, audience=audience, to=to, directory=directory, now=now)
 
+    @property
+    def directory(self) -> Directory | None:
+        """Return the directory by which this publisher seals, None before the first was verified."""
+        return self._directory
+
     def fault(self, audience: AudienceId) -> AlmenaraError | None:
         """Return why statements of a stream do not leave at the moment, None when they do."""
         return self._stopped.get(audience) or self._sending.fault(audience)
@@ -162,6 +168,7 @@ class Publisher:
                 await stopping.wait()
                 self._closing = True
                 await self._idle.wait()
+                await self._drain()
                 await self._mark_sent()
             finally:
                 self._closing = True
@@ -170,6 +177,12 @@ class Publisher:
                         waiting.answer.set_exception(_stopping())
                 for task in endless:
                     task.cancel()
+
+    async def _drain(self) -> None:
+        """Give the broker a moment to take what was accepted; the rest is sent after the next start."""
+        deadline = asyncio.get_running_loop().time() + self._settings.drain_s
+        while not self._sending.done and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(self._settings.store_poll_s)
 
     async def _write(self) -> None:
         while True:

@@ -98,6 +98,15 @@ class Sending:
                 line.acknowledged = None
         return found
 
+    @property
+    def done(self) -> bool:
+        """Tell whether the broker has acknowledged all that it should get."""
+        return not any(
+            line.waiting or line.more_in_store
+            for audience, line in self._lines.items()
+            if audience not in self._stopped
+        )
+
     def fault(self, audience: AudienceId) -> AlmenaraError | None:
         """Return why a stream does not get through at the moment, None when it does."""
         line = self._lines.get(audience)
