@@ -168,7 +168,8 @@ class Publisher:
                 await stopping.wait()
                 self._closing = True
                 await self._idle.wait()
-                await self._drain()
+                # What the broker does not take in time is sent after the next start.
+                await self._sending.finish(self._settings.drain_s)
                 await self._mark_sent()
             finally:
                 self._closing = True
@@ -177,12 +178,6 @@ class Publisher:
                         waiting.answer.set_exception(_stopping())
                 for task in endless:
                     task.cancel()
-
-    async def _drain(self) -> None:
-        """Give the broker a moment to take what was accepted; the rest is sent after the next start."""
-        deadline = asyncio.get_running_loop().time() + self._settings.drain_s
-        while not self._sending.done and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(self._settings.store_poll_s)
 
     async def _write(self) -> None:
         while True:

@@ -79,6 +79,7 @@ class Sending:
         self._lines: dict[AudienceId, Line] = {}
         self._wake = asyncio.Event()
         self._stopped: set[AudienceId] = set()
+        self._progress = asyncio.Event()
 
     def stop(self, audience: AudienceId) -> None:
         """Send nothing more on a stream: the broker holds something this store does not know."""
@@ -98,14 +99,20 @@ class Sending:
                 line.acknowledged = None
         return found
 
-    @property
-    def done(self) -> bool:
-        """Tell whether the broker has acknowledged all that it should get."""
-        return not any(
-            line.waiting or line.more_in_store
-            for audience, line in self._lines.items()
-            if audience not in self._stopped
-        )
+    async def finish(self, timeout_s: float) -> None:
+        """Return once the broker has acknowledged all it should get, or when the time is over."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self._unfinished():
+                    self._progress.clear()
+                    await self._progress.wait()
+        except TimeoutError:
+            log.info("stream.left_for_next_start", audiences=self._unfinished())
+
+    def _unfinished(self) -> list[AudienceId]:
+        lines = self._lines.items()
+        waiting = [audience for audience, line in lines if line.waiting or line.more_in_store]
+        return [audience for audience in waiting if audience not in self._stopped]
 
     def fault(self, audience: AudienceId) -> AlmenaraError | None:
         """Return why a stream does not get through at the moment, None when it does."""
@@ -146,6 +153,7 @@ class Sending:
             for waiting in head:
                 line.waiting.popleft()
                 line.acknowledged = waiting.place or line.acknowledged
+            self._progress.set()
 
     async def _refill(self, audience: AudienceId, line: Line) -> None:
         """Mark what was sent, then read the next statements of the backlog from the store."""
@@ -160,3 +168,4 @@ class Sending:
         line.more_in_store = False
         line.statements(records)
         line.more_in_store = len(records) == LINE_MAX or line.passed_over != passed_over
+        self._progress.set()
