@@ -42,7 +42,7 @@ from almenara.trust.targets import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from almenara.coordinator.audiences import AudienceChange
     from almenara.model.ids import AudienceId
@@ -154,6 +154,49 @@ class Federation:
         member's, Refused UNKNOWN_MEMBER for one that is suspended or has left, Refused CONFLICT for
         another federation's.
         """
+        (admission,) = self.admit_all((enrolment,), now=now)
+        return admission
+
+    def admit_all(self, enrolments: Sequence[bytes], *, now: datetime) -> tuple[Admission, ...]:
+        """Admit several members in one version of the directory, in their order; as `admit` otherwise.
+
+        Either all of them are admitted or none.
+        """
+        incoming = [self._read(enrolment) for enrolment in enrolments]
+        bootstrap = self.bootstrap()
+        certificates = []
+        with self._changing(now) as repository:
+            ca = load_ca(certificate=self.ca_path, key=self.folder / "ca" / "ca.key")
+            for each in incoming:
+                target = member_target(each.member)
+                file = _admitted(each, repository.targets.get(target), now)
+                certificates.append(
+                    issue_for_request(
+                        ca,
+                        each.tls_request.encode(),
+                        organization=self.name,
+                        common_name=member_name(each.member, file.generation),
+                        now=now,
+                    )
+                )
+                repository.set_target(target, encode_target(file))
+        directory = dict(repository.files())
+        return tuple(
+            Admission(
+                federation=self.name,
+                member=each.member,
+                issued_at=now,
+                certificate=certificate.decode("ascii"),
+                ca=self.ca_path.read_text("ascii"),
+                bootstrap=bootstrap,
+                root=repository.first_root,
+                directory=directory,
+            )
+            for each, certificate in zip(incoming, certificates, strict=True)
+        )
+
+    def _read(self, enrolment: bytes) -> Enrolment:
+        """Return the enrolment once it has proven itself; raise Refused CONFLICT for another federation's."""
         incoming = read_enrolment(enrolment)
         if incoming.federation != self.name:
             raise Refused(
@@ -161,28 +204,7 @@ class Federation:
                 f"enrolment of {incoming.member}: for federation {incoming.federation}, this is {self.name}; "
                 "the member must enrol with --federation " + self.name,
             )
-        bootstrap = self.bootstrap()
-        with self._changing(now) as repository:
-            target = member_target(incoming.member)
-            file = _admitted(incoming, repository.targets.get(target), now)
-            certificate = issue_for_request(
-                load_ca(certificate=self.ca_path, key=self.folder / "ca" / "ca.key"),
-                incoming.tls_request.encode(),
-                organization=self.name,
-                common_name=member_name(incoming.member, file.generation),
-                now=now,
-            )
-            repository.set_target(target, encode_target(file))
-        return Admission(
-            federation=self.name,
-            member=incoming.member,
-            issued_at=now,
-            certificate=certificate.decode("ascii"),
-            ca=self.ca_path.read_text("ascii"),
-            bootstrap=bootstrap,
-            root=repository.first_root,
-            directory=dict(repository.files()),
-        )
+        return incoming
 
     def create_audience(
         self,

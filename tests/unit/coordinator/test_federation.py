@@ -366,3 +366,24 @@ def test_an_audience_that_is_not_there_cannot_be_amended(region: Federation) -> 
     with pytest.raises(Refused) as caught:
         region.amend_audience(CONDOR, AudienceChange(title="x"), now=NOW)
     assert caught.value.code is Code.UNKNOWN_AUDIENCE
+
+
+def test_members_admitted_together_make_one_version(federation: Federation, tmp_path: Path) -> None:
+    before = version(federation)
+    enrolments = [enrol(tmp_path, member, now=NOW) for member in ("PE", "AR", "CL")]
+    admissions = federation.admit_all(enrolments, now=NOW)
+    assert version(federation) == before + 1
+    assert [admission.member for admission in admissions] == ["PE", "AR", "CL"]
+    assert federation.published(NOW).directory.members.keys() == {"PE", "AR", "CL"}
+    assert all(admission.directory == admissions[0].directory for admission in admissions)
+    assert len({admission.certificate for admission in admissions}) == 3
+
+
+def test_of_members_admitted_together_one_refused_admits_none(federation: Federation, tmp_path: Path) -> None:
+    before = version(federation)
+    with pytest.raises(Refused, match="for federation other"):
+        federation.admit_all(
+            [enrol(tmp_path, "PE", now=NOW), enrol(tmp_path, "AR", now=NOW, federation="other")], now=NOW
+        )
+    assert version(federation) == before
+    assert not federation.published(NOW).directory.members
