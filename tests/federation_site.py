@@ -8,7 +8,8 @@ from almenara import clock
 from almenara.bus.broker import Broker
 from almenara.coordinator.federation import Federation
 from almenara.coordinator.sync import Cluster
-from almenara.node.member_folder import init_member, install_admission
+from almenara.node.identity import install_admission
+from almenara.node.member_folder import init_member
 from almenara.node.settings import MemberSettings, load_settings
 from almenara.trust.admission import read_admission
 from almenara.trust.certificates import client_context

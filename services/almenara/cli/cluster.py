@@ -55,7 +55,9 @@ def bring_to_cluster(federation: Federation) -> None:
         outcome = synchronize(federation)
     except AlmenaraError as error:
         click.echo(f"not on the cluster yet: {error.text}", err=True)
-        click.echo(f"  almenara coordinator run --state {federation.folder}   # does it when it is back")
+        click.echo(
+            f"  almenara coordinator run --state {federation.folder}   # does it when it is back", err=True
+        )
         return
     click.echo(
         f"on the cluster: directory {outcome.version}, {len(outcome.changed.topics_created)} topics and "

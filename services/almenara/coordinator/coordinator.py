@@ -44,11 +44,15 @@ async def run(folder: Path, *, stopping: asyncio.Event) -> None:
         try:
             federation = Federation.open(folder)  # its settings may have been edited
             async with Cluster.connect(federation) as cluster:
+                known = False
                 while not stopping.is_set():
-                    report(await cluster.sync(federation, now=clock.now()))
-                    if fault is not None:
-                        log.info("coordinator.recovered", bootstrap=cluster.bootstrap)
-                        fault = None
+                    outcome = await cluster.sync(federation, now=clock.now())
+                    report(outcome)
+                    if not known:
+                        log.info(
+                            "coordinator.connected", bootstrap=cluster.bootstrap, version=outcome.version
+                        )
+                        known, fault = True, None
                     await _wait(stopping, federation.settings.sync_interval_s)
                     if await _keep(federation) or federation.bootstrap() != cluster.bootstrap:
                         break  # connect anew: another certificate, or another place

@@ -70,7 +70,8 @@ def found(
     federation_name(settings.name)
     text = settings_text(settings)
     try:
-        (folder / "broker").mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+        folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+        (folder / "broker").mkdir(mode=_FOLDER_MODE, exist_ok=True)
         for made in _MADE:
             if (folder / made).exists():
                 raise Misconfigured(

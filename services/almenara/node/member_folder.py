@@ -1,4 +1,4 @@
-"""How does a member's folder come to be, and how does the coordinator's admission enter it?
+"""What does a member's folder hold, and how does it come to be?
 
     PE/member.toml         settings, for people to edit
     PE/enrolment.json      for the coordinator: the member's name and public keys, signed
@@ -16,31 +16,24 @@ from __future__ import annotations
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from almenara.errors import Code, Misconfigured
 from almenara.model.ids import federation_name, member_id
+from almenara.node.identity import read_passphrase
 from almenara.node.settings import SETTINGS_FILE
-from almenara.trust.admission import is_newer, read_member_certificate, verify_admission
-from almenara.trust.certificates import create_tls_request, save_certificate
+from almenara.trust.certificates import create_tls_request
 from almenara.trust.enrolment import make_enrolment
-from almenara.trust.keys import (
-    SealingKey,
-    SigningKey,
-    create_sealing_key,
-    create_signing_key,
-    load_sealing_key,
-    load_signing_key,
-)
-from almenara.trust.secretfile import read_secret, replace_file
+from almenara.trust.keys import create_sealing_key, create_signing_key
+from almenara.trust.secretfile import replace_file
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from almenara.model.ids import MemberId
-    from almenara.node.settings import MemberSettings
-    from almenara.trust.admission import Admission
-    from almenara.trust.directory import Directory
+
 
 _FOLDER_MODE = 0o700
 _PUBLIC_MODE = 0o644
@@ -70,13 +63,6 @@ _UNPROTECTED = """
 # A file of mode 0600 with the passphrase of the signing and sealing keys, if they have one.
 # passphrase_file = "passphrase"
 """
-
-
-class MemberKeys(NamedTuple):
-    """The private keys of a member: one signs; any of the sealing keys may open, the first is in use."""
-
-    signing: SigningKey
-    sealing: tuple[SealingKey, ...]
 
 
 def init_member(
@@ -148,92 +134,8 @@ def _build(
     replace_file(draft / "enrolment.json", enrolment, mode=_PUBLIC_MODE)
     stated = _UNPROTECTED
     if passphrase_file is not None:
-        stated = f"passphrase_file = {_toml_string(str(passphrase_file.absolute()))}\n"
+        # A JSON string is a TOML string too.
+        quoted = msgspec.json.encode(str(passphrase_file.absolute())).decode()
+        stated = f"passphrase_file = {quoted}\n"
     settings = _SETTINGS.format(federation=federation, member=member, passphrase=stated)
     replace_file(draft / SETTINGS_FILE, settings.encode(), mode=_PUBLIC_MODE)
-
-
-def install_admission(settings: MemberSettings, admission: Admission) -> Directory:
-    """Take certificate, authority and root from an admission, and return the directory it brings.
-
-    Installing the same one again changes nothing, and an older certificate never replaces a newer
-    one. Raises what `verify_admission` raises, and Misconfigured CONFIGURATION if another root was
-    installed before: a member joins one directory, once.
-    """
-    directory = verify_admission(
-        admission,
-        federation=settings.federation,
-        member=settings.member,
-        tls_key=settings.tls_key_path,
-        source=settings.admission_path,
-    )
-    ca = admission.ca.encode()
-    try:
-        if settings.root_path.exists() and settings.root_path.read_bytes() != admission.root:
-            raise Misconfigured(
-                Code.CONFIGURATION,
-                f"{settings.admission_path}: its directory has another root than {settings.root_path}; "
-                "compare fingerprints with the coordinator, and remove that file only if this one is right",
-            )
-        if not settings.root_path.exists():
-            replace_file(settings.root_path, admission.root, mode=_PUBLIC_MODE)
-        incoming = read_member_certificate(admission.certificate.encode(), ca=ca)
-        installed = (settings.certificate_path, settings.ca_path)
-        if not all(path.exists() for path in installed) or is_newer(
-            incoming,
-            read_member_certificate(installed[0].read_bytes(), ca=installed[1].read_bytes()),
-        ):
-            save_certificate(settings.ca_path, ca)
-            save_certificate(settings.certificate_path, admission.certificate.encode())
-    except OSError as exc:
-        raise Misconfigured(
-            Code.CONFIGURATION,
-            f"{settings.keys}: cannot be read or written ({exc.strerror}); correct its owner or free space",
-        ) from exc
-    return directory
-
-
-def require_certificate(settings: MemberSettings, now: datetime) -> None:
-    """Return if the installed certificate still opens a connection.
-
-    Raises Misconfigured CERTIFICATE_EXPIRED, or CONFIGURATION if there is none to judge.
-    """
-    try:
-        pem, ca = settings.certificate_path.read_bytes(), settings.ca_path.read_bytes()
-    except OSError as exc:
-        raise Misconfigured(
-            Code.CONFIGURATION,
-            f"{exc.filename}: cannot be read ({exc.strerror}); put the coordinator's admission.json into "
-            f"{settings.folder}",
-        ) from exc
-    read_member_certificate(pem, ca=ca).require_valid(now, source=settings.certificate_path)
-
-
-def load_keys(settings: MemberSettings) -> MemberKeys:
-    """Return the member's private keys; raise Misconfigured KEY_UNREADABLE if a file does not give one."""
-    passphrase = read_passphrase(settings.passphrase_file)
-    older = sorted(settings.keys.glob("sealing-*.json"), reverse=True)
-    return MemberKeys(
-        signing=load_signing_key(settings.signing_key_uri, passphrase=passphrase),
-        sealing=tuple(
-            load_sealing_key(path, passphrase=passphrase) for path in (settings.sealing_key_path, *older)
-        ),
-    )
-
-
-def read_passphrase(path: Path | None) -> bytes | None:
-    """Return the first line of a file of mode 0600, None if no file is given.
-
-    Raises Misconfigured KEY_UNREADABLE if it cannot be read, is open to others or empty.
-    """
-    if path is None:
-        return None
-    first, _, _ = read_secret(path).partition(b"\n")
-    if not first:
-        raise Misconfigured(Code.KEY_UNREADABLE, f"{path}: empty; write the passphrase on its first line")
-    return first
-
-
-def _toml_string(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'

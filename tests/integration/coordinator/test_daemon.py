@@ -57,12 +57,12 @@ async def test_drift_is_reverted_and_alarmed_by_the_running_daemon(site: Federat
 
 async def test_the_daemon_survives_its_broker_and_goes_on_where_it_was(site: FederationSite) -> None:
     async with running(site) as events:
-        await until(lambda: any(event["event"] == "coordinator.started" for event in events))
+        await until(lambda: any(event["event"] == "coordinator.connected" for event in events))
         await site.broker.kill()
         await until(lambda: any(event["event"] == "coordinator.waiting" for event in events))
         site.admit(site.enrol("CL"))
         await site.broker.start()
-        await until(lambda: any(event["event"] == "coordinator.recovered" for event in events))
+        await until(lambda: [event["event"] for event in events].count("coordinator.connected") == 2)
         async with Cluster.connect(site.federation) as cluster:
             assert "ams.region.cl" in await cluster.admin.list_topics()
             assert not await cluster.sync(site.federation, now=clock.now())

@@ -10,16 +10,17 @@ import pytest
 
 from almenara.coordinator.federation import Federation
 from almenara.errors import AlmenaraError, Code, DirectoryRefused, Misconfigured, Refused
-from almenara.node.member_folder import (
-    init_member,
+from almenara.model.ids import MemberId
+from almenara.node.identity import (
     install_admission,
     load_keys,
+    open_member,
     read_passphrase,
     require_certificate,
 )
+from almenara.node.member_folder import init_member
 from almenara.node.settings import MemberSettings, load_settings
 from almenara.trust.admission import Admission, read_admission
-from almenara.trust.certificates import client_context
 from almenara.trust.enrolment import read_enrolment
 
 if TYPE_CHECKING:
@@ -115,12 +116,19 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 def test_an_admission_brings_what_a_node_needs(federation: Federation, tmp_path: Path) -> None:
     settings = new_member(tmp_path / "PE")
     settings.admission_path.write_bytes(admit(federation, settings).to_bytes())
-    directory = install_admission(settings, read_admission(settings.admission_path))
-    assert directory.members.keys() == {"PE"}
-    assert directory.bootstrap == "127.0.0.1:20000"
-    require_certificate(settings, NOW)
-    client_context(certificate=settings.certificate_path, key=settings.tls_key_path, ca=settings.ca_path)
-    assert settings.root_path.read_bytes() == read_admission(settings.admission_path).root
+    identity = open_member(settings, now=NOW)
+    assert identity.directory.members.keys() == {"PE"}
+    assert identity.directory.members[MemberId("PE")].signing_keys[0].key_id == identity.keys.signing.key_id
+    assert identity.bootstrap == identity.directory.bootstrap == "127.0.0.1:20000"
+    assert identity.root == settings.root_path.read_bytes()
+    assert identity.context.cert_store_stats()["x509_ca"] == 1
+
+
+def test_a_person_may_say_where_the_brokers_are(federation: Federation, tmp_path: Path) -> None:
+    settings = new_member(tmp_path / "PE")
+    settings.admission_path.write_bytes(admit(federation, settings).to_bytes())
+    elsewhere = load_settings(settings.file, environ={"ALMENARA_BOOTSTRAP": "broker.example:9094"})
+    assert open_member(elsewhere, now=NOW).bootstrap == "broker.example:9094"
 
 
 def test_installing_again_changes_nothing(federation: Federation, tmp_path: Path) -> None:
@@ -153,7 +161,10 @@ def test_a_renewed_certificate_replaces_the_old_one_and_never_the_other_way(
 def test_an_expired_certificate_says_what_to_do(federation: Federation, tmp_path: Path) -> None:
     settings = new_member(tmp_path / "PE")
     install_admission(settings, admit(federation, settings))
-    require_certificate(settings, NOW + 89 * DAY)
+    certificate = require_certificate(settings, NOW + 89 * DAY)
+    assert certificate.name == "PE.1"
+    assert certificate.renewal_due(NOW + 77 * DAY)
+    assert not certificate.renewal_due(NOW + 75 * DAY)
     with pytest.raises(Misconfigured, match="almenara member admit") as caught:
         require_certificate(settings, NOW + 90 * DAY)
     assert caught.value.code is Code.CERTIFICATE_EXPIRED

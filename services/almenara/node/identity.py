@@ -1,0 +1,150 @@
+"""Who is this node: which keys, certificate and root does it begin with?
+
+The coordinator's `admission.json` is taken in at every start. It may be there again with a renewed
+certificate; taking in the same one, or an older one, changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from almenara.errors import Code, Misconfigured
+from almenara.trust.admission import is_newer, read_admission, read_member_certificate, verify_admission
+from almenara.trust.certificates import client_context, save_certificate
+from almenara.trust.keys import SealingKey, SigningKey, load_sealing_key, load_signing_key
+from almenara.trust.secretfile import read_secret, replace_file
+
+if TYPE_CHECKING:
+    import ssl
+    from datetime import datetime
+    from pathlib import Path
+
+    from almenara.node.settings import MemberSettings
+    from almenara.trust.admission import Admission, MemberCertificate
+    from almenara.trust.directory import Directory
+
+_PUBLIC_MODE = 0o644
+
+
+class MemberKeys(NamedTuple):
+    """The private keys of a member: one signs; any of the sealing keys may open, the first is in use."""
+
+    signing: SigningKey
+    sealing: tuple[SealingKey, ...]
+
+
+class Identity(NamedTuple):
+    """Who a node is, and where it begins."""
+
+    keys: MemberKeys
+    context: ssl.SSLContext
+    root: bytes
+    """The first root of the directory, from which every refresh proves itself."""
+    bootstrap: str
+    """Where the brokers were when the member was admitted, or where a person says they are."""
+    directory: Directory
+    """The directory at admission: enough to begin with, older than what the broker holds."""
+
+
+def open_member(settings: MemberSettings, *, now: datetime) -> Identity:
+    """Return what a node needs to begin, installing the admission in the folder first.
+
+    Raises Misconfigured, naming the file and what to do, for an admission that is missing or not
+    this member's, a certificate that has expired, and keys that cannot be read.
+    """
+    admission = read_admission(settings.admission_path)
+    directory = install_admission(settings, admission)
+    require_certificate(settings, now)
+    context = client_context(
+        certificate=settings.certificate_path, key=settings.tls_key_path, ca=settings.ca_path
+    )
+    return Identity(
+        keys=load_keys(settings),
+        context=context,
+        root=admission.root,
+        bootstrap=settings.bootstrap or admission.bootstrap,
+        directory=directory,
+    )
+
+
+def install_admission(settings: MemberSettings, admission: Admission) -> Directory:
+    """Take certificate, authority and root from an admission, and return the directory it brings.
+
+    Installing the same one again changes nothing, and an older certificate never replaces a newer
+    one. Raises what `verify_admission` raises, and Misconfigured CONFIGURATION if another root was
+    installed before: a member joins one directory, once.
+    """
+    directory = verify_admission(
+        admission,
+        federation=settings.federation,
+        member=settings.member,
+        tls_key=settings.tls_key_path,
+        source=settings.admission_path,
+    )
+    ca = admission.ca.encode()
+    try:
+        if settings.root_path.exists() and settings.root_path.read_bytes() != admission.root:
+            raise Misconfigured(
+                Code.CONFIGURATION,
+                f"{settings.admission_path}: its directory has another root than {settings.root_path}; "
+                "compare fingerprints with the coordinator, and remove that file only if this one is right",
+            )
+        if not settings.root_path.exists():
+            replace_file(settings.root_path, admission.root, mode=_PUBLIC_MODE)
+        incoming = read_member_certificate(admission.certificate.encode(), ca=ca)
+        installed = (settings.certificate_path, settings.ca_path)
+        if not all(path.exists() for path in installed) or is_newer(
+            incoming,
+            read_member_certificate(installed[0].read_bytes(), ca=installed[1].read_bytes()),
+        ):
+            save_certificate(settings.ca_path, ca)
+            save_certificate(settings.certificate_path, admission.certificate.encode())
+    except OSError as exc:
+        raise Misconfigured(
+            Code.CONFIGURATION,
+            f"{settings.keys}: cannot be read or written ({exc.strerror}); correct its owner or free space",
+        ) from exc
+    return directory
+
+
+def require_certificate(settings: MemberSettings, now: datetime) -> MemberCertificate:
+    """Return the installed certificate, which still opens a connection.
+
+    Raises Misconfigured CERTIFICATE_EXPIRED, or CONFIGURATION if there is none to judge.
+    """
+    try:
+        pem, ca = settings.certificate_path.read_bytes(), settings.ca_path.read_bytes()
+    except OSError as exc:
+        raise Misconfigured(
+            Code.CONFIGURATION,
+            f"{exc.filename}: cannot be read ({exc.strerror}); put the coordinator's admission.json into "
+            f"{settings.folder}",
+        ) from exc
+    certificate = read_member_certificate(pem, ca=ca)
+    certificate.require_valid(now, source=settings.certificate_path)
+    return certificate
+
+
+def load_keys(settings: MemberSettings) -> MemberKeys:
+    """Return the member's private keys; raise Misconfigured KEY_UNREADABLE if a file does not give one."""
+    passphrase = read_passphrase(settings.passphrase_file)
+    older = sorted(settings.keys.glob("sealing-*.json"), reverse=True)
+    return MemberKeys(
+        signing=load_signing_key(settings.signing_key_uri, passphrase=passphrase),
+        sealing=tuple(
+            load_sealing_key(path, passphrase=passphrase) for path in (settings.sealing_key_path, *older)
+        ),
+    )
+
+
+def read_passphrase(path: Path | None) -> bytes | None:
+    """Return the first line of a file of mode 0600, None if no file is given.
+
+    Raises Misconfigured KEY_UNREADABLE if it cannot be read, is open to others or empty.
+    """
+    if path is None:
+        return None
+    first, _, _ = read_secret(path).partition(b"\n")
+    if not first:
+        raise Misconfigured(Code.KEY_UNREADABLE, f"{path}: empty; write the passphrase on its first line")
+    return first
