@@ -11,7 +11,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, select
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, select
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import QueuePool
 
@@ -61,17 +61,23 @@ class Store:
     def _opened(cls, path: Path, *, create: bool) -> Store:
         engine = _engine(path)
         try:
+            if create:
+                path.touch(mode=0o600)  # before SQLite does: its own would be for all to read
             with engine.connect().execution_options(write=create) as connection, connection.begin():
                 if create:
                     tables.metadata.create_all(connection)
                 _check_version(connection, path)
+            if path.stat().st_mode & 0o077:
+                path.chmod(0o600)
+        except OSError as exc:
+            engine.dispose()
+            raise _not_writable(path) from exc
         except DatabaseError as exc:
             engine.dispose()
             raise _as_ours(exc, path) from exc
         except AlmenaraError:
             engine.dispose()
             raise
-        path.chmod(0o600)
         return cls(engine, path)
 
     async def __aenter__(self) -> Self:
@@ -145,6 +151,8 @@ def _engine(path: Path) -> Engine:
 
 
 def _check_version(connection: Connection, path: Path) -> None:
+    if not inspect(connection).has_table(tables.meta.name):
+        raise _not_a_store(path)
     found = connection.execute(
         select(tables.meta.c.value).where(tables.meta.c.name == "schema_version")
     ).scalar()
@@ -170,20 +178,28 @@ def _as_ours(exc: DatabaseError, path: Path) -> Exception:
                 f"store {path}: another process holds its lock for over {BUSY_TIMEOUT_S:.0f} s;"
                 " end that process or wait",
             )
-        case "SQLITE_FULL" | "SQLITE_IOERR_WRITE":
+        case "SQLITE_FULL" | "SQLITE_IOERR_WRITE" | "SQLITE_IOERR_SHMSIZE":
             return Unavailable(
                 Code.STORE_FULL,
                 f"store {path}: the disk is full; nothing accepted is lost; free space and it goes on",
                 retry_after_s=5.0,
             )
         case "SQLITE_NOTADB" | "SQLITE_CORRUPT":
-            return Misconfigured(
-                Code.CONFIGURATION, f"store {path}: not a store, or damaged; restore it from a backup"
-            )
+            return _not_a_store(path)
         case _ if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")):
-            return Misconfigured(
-                Code.CONFIGURATION,
-                f"store {path}: cannot be written here; give this user the right to write its folder",
-            )
+            return _not_writable(path)
         case _:
             return exc
+
+
+def _not_a_store(path: Path) -> Misconfigured:
+    return Misconfigured(
+        Code.CONFIGURATION, f"store {path}: not a store, or damaged; restore it from a backup"
+    )
+
+
+def _not_writable(path: Path) -> Misconfigured:
+    return Misconfigured(
+        Code.CONFIGURATION,
+        f"store {path}: cannot be written here; give this user the right to write its folder",
+    )

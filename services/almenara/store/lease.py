@@ -7,7 +7,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from almenara.errors import Code, Unavailable
+from almenara.errors import Code, Misconfigured, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,9 +18,16 @@ if TYPE_CHECKING:
 def lease(path: Path) -> Iterator[None]:
     """Hold the node's lease; raise Unavailable STORE_LOCKED naming the holder.
 
-    The kernel frees it when the holder dies, however it dies.
+    The kernel frees it when the holder dies, however it dies. Raises Misconfigured where the lock's
+    file cannot be made.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as exc:
+        raise Misconfigured(
+            Code.CONFIGURATION,
+            f"lease {path}: cannot be made ({exc.strerror}); give this user the right to write its folder",
+        ) from exc
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

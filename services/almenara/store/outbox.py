@@ -150,7 +150,7 @@ def asked(connection: Connection) -> dict[AudienceId, Asked]:
     columns = (own_stream.c.audience, own_stream.c.eliciting_epoch, own_stream.c.eliciting_seq)
     return {
         AudienceId(audience): Asked(epoch=epoch, seq=seq)
-        for audience, epoch, seq in connection.execute(select(*columns)).tuples()
+        for audience, epoch, seq in connection.execute(select(*columns))
     }
 
 

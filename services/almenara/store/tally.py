@@ -43,5 +43,6 @@ def add(connection: Connection, counts: Mapping[Tally, int]) -> None:
 
 def tallies(connection: Connection) -> dict[Tally, int]:
     """Return every count, 0 for what has not been seen."""
-    found = dict(connection.execute(select(tally.c.name, tally.c["count"])).tuples().all())
+    rows = connection.execute(select(tally.c.name, tally.c["count"]))
+    found = {row[0]: row[1] for row in rows}
     return {name: found.get(name.value, 0) for name in Tally}

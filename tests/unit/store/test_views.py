@@ -1,0 +1,105 @@
+"""Does a filter show all that was asked for and nothing else, in order of arrival?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from almenara.store import inbox, views
+from almenara.store.database import Store
+from almenara.store.views import InboxFilter
+from unit.store.rows import AR, CL, PE, message_row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from almenara.store.views import InboxEntry
+
+ROWS = (
+    message_row(1),
+    message_row(2, area="CITES", level="LOW", origin="PE", hs=" 0301 4407 "),
+    message_row(3, publisher=AR, level="CRITICAL", hs=" 4407 "),
+    message_row(4, kind="CONTROL_RESULT", level="", origin="", hs=""),
+    message_row(5, audience="op-condor", level="MEDIUM", hs=" 030199 "),
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store.create(tmp_path / "almenara.db")
+    store.write_now(lambda c: inbox.insert_messages(c, ROWS))
+    yield store
+    store.close()
+
+
+def numbers(entries: list[InboxEntry]) -> list[int]:
+    return [int.from_bytes(entry.row.message_id, "big") for entry in entries]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        (InboxFilter(), [1, 2, 3, 4, 5]),
+        (InboxFilter(areas=("CITES",)), [2]),
+        (InboxFilter(areas=("CITES", "DRUGS")), [1, 2, 3, 4, 5]),
+        (InboxFilter(min_level="HIGH"), [1, 3]),
+        (InboxFilter(min_level="LOW"), [1, 2, 3, 5]),
+        (InboxFilter(hs_prefixes=("03",)), [2, 5]),
+        (InboxFilter(hs_prefixes=("4407", "0803")), [1, 2, 3]),
+        (InboxFilter(hs_prefixes=("07",)), []),
+        (InboxFilter(hs_prefixes=("%",)), []),
+        (InboxFilter(hs_prefixes=("_",)), []),
+        (InboxFilter(origins=("PE",)), [2]),
+        (InboxFilter(senders=(AR,)), [3]),
+        (InboxFilter(kinds=("CONTROL_RESULT",)), [4]),
+        (InboxFilter(audiences=("op-condor",)), [5]),
+        (InboxFilter(areas=("DRUGS",), min_level="HIGH", hs_prefixes=("4407",)), [3]),
+        (InboxFilter(senders=(CL,)), []),
+    ],
+    ids=str,
+)
+def test_a_filter_shows_what_matches_every_field(store: Store, wanted: InboxFilter, found: list[int]) -> None:
+    assert numbers(store.read_now(lambda c: views.entries_after(c, wanted, position=0, limit=99))) == found
+    newest = store.read_now(lambda c: views.newest_entries(c, wanted, limit=99))
+    assert numbers(newest) == found[::-1]
+
+
+def test_a_follower_gets_each_entry_once(store: Store) -> None:
+    seen, position = [], 0
+    while page := store.read_now(
+        lambda c, after=position: views.entries_after(c, InboxFilter(), position=after, limit=2)  # type: ignore[misc]
+    ):
+        seen += numbers(page)
+        position = page[-1].position
+    assert seen == [1, 2, 3, 4, 5]
+    assert position == store.read_now(views.last_position)
+    store.write_now(lambda c: inbox.insert_messages(c, [message_row(6)]))
+    later = store.read_now(lambda c: views.entries_after(c, InboxFilter(), position=position, limit=9))
+    assert numbers(later) == [6]
+    assert store.read_now(views.message_count) == 6
+
+
+def test_an_entry_gives_back_the_row(store: Store) -> None:
+    entries = store.read_now(lambda c: views.entries_after(c, InboxFilter(), position=0, limit=9))
+    assert tuple(entry.row for entry in entries) == ROWS
+
+
+def test_an_id_is_found_by_its_beginning_once_whoever_used_it(store: Store) -> None:
+    store.write_now(lambda c: inbox.insert_messages(c, [message_row(2, publisher=AR)]))
+    whole = ROWS[1].message_id
+    assert store.read_now(lambda c: views.ids_between(c, whole, whole)) == [whole]
+    low, high = bytes(16), bytes(15) + b"\xff"
+    assert len(store.read_now(lambda c: views.ids_between(c, low, high))) == 5
+    assert store.read_now(lambda c: views.ids_between(c, b"\xff" * 16, b"\xff" * 16)) == []
+    entries = store.read_now(lambda c: views.entries_of(c, whole))
+    assert {entry.row.publisher for entry in entries} == {PE, AR}
+
+
+def test_counts_are_by_stream(store: Store) -> None:
+    assert store.read_now(views.counts_by_stream) == {
+        ("region", "PE"): 3,
+        ("region", "AR"): 1,
+        ("op-condor", "PE"): 1,
+    }
