@@ -126,6 +126,30 @@ async def test_what_is_taken_away_while_reading_is_told(broker: Site, what: str)
         assert [record.value for record in await poll_for(reader, 1)] == [b"value"]
 
 
+async def test_moving_in_a_topic_that_was_taken_away_drops_it(broker: Site) -> None:
+    rules = await broker.open_audience("moved", [PE, AR])
+    async with (
+        Admin(broker.bootstrap, broker.operator()) as admin,
+        Reader(broker.bootstrap, broker.member(AR)) as reader,
+    ):
+        await reader.assign({"ams.moved.pe": 0})
+        await admin.delete_acls([rule for rule in rules if rule.principal == "User:AR.1"])
+        await reader.seek("ams.moved.pe", None)
+        assert reader.access == {"ams.moved.pe": Access.REFUSED}
+        await reader.seek("ams.moved.pe", 0)
+        assert await reader.poll(0.01) == []
+
+
+async def test_access_is_that_of_the_last_assignment(broker: Site) -> None:
+    await broker.open_audience("again", [PE, AR])
+    async with Reader(broker.bootstrap, broker.member(AR)) as reader:
+        await reader.assign({"ams.again.pe": None, "ams.again.cl": None})
+        await reader.probe(["ams.other.pe"])
+        assert reader.access == {"ams.again.pe": Access.READABLE, "ams.again.cl": Access.MISSING}
+        await reader.assign({"ams.again.pe": None})
+        assert reader.access == {"ams.again.pe": Access.READABLE}
+
+
 async def test_a_reader_of_nothing_waits_and_finds_nothing(broker: Site) -> None:
     async with Reader(broker.bootstrap, broker.member(AR)) as reader:
         assert await reader.assign({}) == {}

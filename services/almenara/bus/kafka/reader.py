@@ -42,6 +42,8 @@ FETCH_MAX = 4 * 1024 * 1024
 SILENCE_S = 5.0
 """An idle broker answers every fetch within half a second; ten of them missing is an absence."""
 
+_STOP_POLL_S = 0.05
+
 _EARLIEST = -2
 _LATEST = -1
 _ANY_REPLICA = -1
@@ -53,7 +55,7 @@ log = structlog.get_logger()
 class Reader:
     """Read topics without a consumer group: whoever calls keeps the offsets.
 
-    `access` says of every topic that was ever asked for whether it is read, and if not, why.
+    `access` says of every topic that was assigned whether it is still read, and if not, why.
     """
 
     def __init__(
@@ -83,7 +85,7 @@ class Reader:
 
     @property
     def access(self) -> Mapping[str, Access]:
-        """Return what is known of each topic's access."""
+        """Return the access of each topic of the last `assign`, as known by now."""
         return self._access
 
     async def __aenter__(self) -> Self:
@@ -113,13 +115,17 @@ class Reader:
         """
         async with named(self._bootstrap, self._timeout_s):
             access = await self._probe(positions)
-            readable = [topic for topic in positions if access[topic] is Access.READABLE]
-            unknown = [topic for topic in readable if positions[topic] is None]
-            earliest = await self._offsets(unknown, _EARLIEST)
+            unknown = [topic for topic, offset in positions.items() if offset is None]
+            earliest, hidden = await self._offsets(
+                [topic for topic in unknown if access[topic] is Access.READABLE], _EARLIEST
+            )
+            access |= hidden
             self._next = {
-                topic: earliest[topic] if (offset := positions[topic]) is None else offset
-                for topic in readable
+                topic: earliest[topic] if offset is None else offset
+                for topic, offset in positions.items()
+                if access[topic] is Access.READABLE
             }
+            self._access = dict(access)
             await self._reassign()
         for topic, found in access.items():
             if found is not Access.READABLE:
@@ -156,7 +162,10 @@ class Reader:
         return [_received(record) for records in found.values() for record in records]
 
     async def seek(self, topic: str, offset: int | None) -> None:
-        """Read a topic on from another offset, None for the earliest; nothing if it is not read."""
+        """Read a topic on from another offset, None for the earliest; nothing if it is not read.
+
+        Raises Unavailable BROKER_DOWN.
+        """
         if topic in self._next:
             async with named(self._bootstrap, self._timeout_s):
                 await self._move(topic, offset)
@@ -164,12 +173,12 @@ class Reader:
     async def begin_offset(self, topic: str) -> int:
         """Return the offset of the earliest record kept; raise Refused, or Unavailable if it is missing."""
         async with named(self._bootstrap, self._timeout_s, topic=topic):
-            return (await self._offsets([topic], _EARLIEST))[topic]
+            return await self._offset(topic, _EARLIEST)
 
     async def end_offset(self, topic: str) -> int:
         """Return the offset that the next record will get; raise as `begin_offset`."""
         async with named(self._bootstrap, self._timeout_s, topic=topic):
-            return (await self._offsets([topic], _LATEST))[topic]
+            return await self._offset(topic, _LATEST)
 
     async def read_all(self, topic: str) -> list[Received]:
         """Return every record from the earliest to the present end; leaves `assign` as it is.
@@ -186,8 +195,8 @@ class Reader:
         async with named(self._bootstrap, 3 * self._timeout_s, topic=topic):
             if (await self._probe([topic]))[topic] is Access.REFUSED:
                 raise TopicAuthorizationFailedError(topic)
-            end = (await self._offsets([topic], _LATEST))[topic]
-            begin = (await self._offsets([topic], _EARLIEST))[topic]
+            end = await self._offset(topic, _LATEST)
+            begin = await self._offset(topic, _EARLIEST)
             position = begin if offset is None else max(begin, offset)
             if position >= end:
                 return found
@@ -201,18 +210,18 @@ class Reader:
                     # Compaction may have removed the last ones: only the position tells.
                     position = await consumer.position(partition)
             finally:
-                await consumer.stop()
+                await _stop(consumer)
         return found
 
     async def _probe(self, topics: Collection[str]) -> dict[str, Access]:
         leaders, access = await self._leaders(topics)
-        ends = await self._offsets_at(leaders, _LATEST)
+        ends, hidden = await self._offsets_at(leaders, _LATEST)
+        access |= hidden
         for node in set(leaders.values()):
-            wanted = [(topic, [(0, ends[topic], 1)]) for topic in leaders if leaders[topic] == node]
+            wanted = [(topic, [(0, end, 1)]) for topic, end in ends.items() if leaders[topic] == node]
             response = await self._request(node, FetchRequest(0, 0, 1, _UNCOMMITTED, wanted))
             for topic, ((_, error, *_),) in response.topics:
                 access[topic] = _access(error)
-        self._access.update(access)
         return access
 
     async def _leaders(self, topics: Collection[str]) -> tuple[dict[str, int], dict[str, Access]]:
@@ -230,23 +239,33 @@ class Reader:
                     raise LeaderNotAvailableError(topic)
         return leaders, hidden
 
-    async def _offsets(self, topics: Collection[str], which: int) -> dict[str, int]:
-        leaders, hidden = await self._leaders(topics)
-        for topic, access in hidden.items():
-            kind = TopicAuthorizationFailedError if access is Access.REFUSED else UnknownTopicOrPartitionError
-            raise kind(topic)
-        return await self._offsets_at(leaders, which)
+    async def _offset(self, topic: str, which: int) -> int:
+        offsets, hidden = await self._offsets([topic], which)
+        if topic in hidden:
+            refused = hidden[topic] is Access.REFUSED
+            raise (TopicAuthorizationFailedError if refused else UnknownTopicOrPartitionError)(topic)
+        return offsets[topic]
 
-    async def _offsets_at(self, leaders: Mapping[str, int], which: int) -> dict[str, int]:
+    async def _offsets(self, topics: Collection[str], which: int) -> tuple[dict[str, int], dict[str, Access]]:
+        """Return an offset of each topic that is shown to us, and the access of the others."""
+        leaders, hidden = await self._leaders(topics)
+        offsets, since = await self._offsets_at(leaders, which)
+        return offsets, hidden | since
+
+    async def _offsets_at(
+        self, leaders: Mapping[str, int], which: int
+    ) -> tuple[dict[str, int], dict[str, Access]]:
         offsets: dict[str, int] = {}
+        hidden: dict[str, Access] = {}
         for node in set(leaders.values()):
             wanted = [(topic, [(0, which)]) for topic in leaders if leaders[topic] == node]
             response = await self._request(node, OffsetRequest(_ANY_REPLICA, _UNCOMMITTED, wanted))
             for topic, ((_, error, _, offset),) in response.topics:
-                if for_code(error) is not NoError:
-                    raise for_code(error)(topic)
-                offsets[topic] = offset
-        return offsets
+                if (access := _access(error)) is Access.READABLE:
+                    offsets[topic] = offset
+                else:
+                    hidden[topic] = access
+        return offsets, hidden
 
     async def _request(self, node: int | None, request: object) -> Any:  # noqa: ANN401 - aiokafka has no types
         async with self._opening:
@@ -260,16 +279,21 @@ class Reader:
         return await self._client.send(self._client.get_random_node() if node is None else node, request)
 
     async def _move(self, topic: str, offset: int | None) -> None:
-        position = (await self._offsets([topic], _EARLIEST))[topic] if offset is None else offset
+        if offset is None:
+            offsets, hidden = await self._offsets([topic], _EARLIEST)
+            if hidden:
+                await self._drop(hidden)
+                return
+            offset = offsets[topic]
         if self._consumer is not None and topic in self._next:
-            self._next[topic] = position
-            self._consumer.seek(TopicPartition(topic, 0), position)
+            self._next[topic] = offset
+            self._consumer.seek(TopicPartition(topic, 0), offset)
 
     async def _drop(self, access: Mapping[str, Access]) -> None:
         for topic, found in access.items():
             log.warning("topic.dropped", topic=topic, access=found)
             self._next.pop(topic, None)
-        self._access.update(access)
+            self._access[topic] = found
         await self._reassign()
 
     async def _look_around(self, consumer: AIOKafkaConsumer, waited_s: float) -> None:
@@ -318,7 +342,20 @@ class Reader:
     async def _close_consumer(self) -> None:
         if self._consumer is not None:
             consumer, self._consumer = self._consumer, None
-            await consumer.stop()
+            await _stop(consumer)
+
+
+async def _stop(consumer: AIOKafkaConsumer) -> None:
+    """Stop a consumer. `stop` alone hangs for ever if its fetcher is just taking up an assignment.
+
+    The fetcher then suppresses the cancellation together with that of its own tasks, so it is
+    cancelled until it has ended.
+    """
+    fetching = consumer._fetcher.error_future  # noqa: SLF001 - aiokafka shows it nowhere else
+    while not fetching.done():
+        fetching.cancel()
+        await asyncio.wait([fetching], timeout=_STOP_POLL_S)
+    await consumer.stop()
 
 
 def _received(record: Any) -> Received:  # noqa: ANN401 - aiokafka has no types
