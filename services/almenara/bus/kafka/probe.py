@@ -1,0 +1,56 @@
+"""May this certificate write to a topic? Asked of the broker without writing anything.
+
+A batch without records is refused by every broker, but for two different reasons: who may not
+write is told so first, and who may is told that the batch is empty.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiokafka import AIOKafkaClient
+from aiokafka.errors import TopicAuthorizationFailedError, UnknownTopicOrPartitionError, for_code
+from aiokafka.protocol.produce import ProduceRequest
+
+from almenara.bus.kafka.connection import REQUEST_TIMEOUT_S, connection, named, starting
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Collection
+
+_ALL_REPLICAS = -1
+_NO_RECORDS = b""
+
+_EMPTY_BATCH = 87
+"""INVALID_RECORD of Kafka's protocol, which aiokafka 0.14 has no name for."""
+
+
+async def writable(
+    bootstrap: str,
+    context: ssl.SSLContext,
+    topics: Collection[str],
+    *,
+    request_timeout_s: float = REQUEST_TIMEOUT_S,
+) -> frozenset[str]:
+    """Return those of the topics that exist and that this certificate may write.
+
+    Raises Unavailable BROKER_DOWN if the broker does not answer.
+    """
+    found = set()
+    async with named(bootstrap, request_timeout_s):
+        client = AIOKafkaClient(**connection(bootstrap, context, "almenara-probe", request_timeout_s))
+        async with starting(client.close):
+            await client.bootstrap()
+        try:
+            for topic in topics:
+                node = client.get_random_node()
+                content = [(topic, [(0, _NO_RECORDS)])]
+                request = ProduceRequest(None, _ALL_REPLICAS, int(request_timeout_s * 1000), content)
+                ((_, ((_, error, *_),)),) = (await client.send(node, request)).topics
+                if error == _EMPTY_BATCH:
+                    found.add(topic)
+                elif for_code(error) not in {TopicAuthorizationFailedError, UnknownTopicOrPartitionError}:
+                    raise for_code(error)(topic)
+        finally:
+            await client.close()
+    return frozenset(found)
