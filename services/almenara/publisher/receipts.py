@@ -22,8 +22,14 @@ if TYPE_CHECKING:
     from almenara.store.inbox import ChainRow
     from almenara.wire.chain import OpenGap
 
-EXCEPTED_MAX = 1000
-"""Entries a stream; beyond it the oldest unopened statements are left out of the vector."""
+EXCEPTED_MAX = 100
+"""Ranges of unopened statements a stream: 200 streams with so many still fit one statement."""
+
+UNOPENED_MAX = 1000
+"""Unopened statements looked at; one code after another they are few ranges."""
+
+OLDER_UNOPENED = "OLDER_UNOPENED"
+"""Excepts all below what there is room for, opened or not: never claim too much."""
 
 VALIDITY = timedelta(days=1)
 
@@ -44,7 +50,7 @@ def vector(connection: Connection, audience: AudienceId) -> tuple[Received, ...]
             excepted=_excepted(
                 row,
                 gaps.get(row.stream, ()),
-                inbox.unopened(connection, row.stream, row.epoch, limit=EXCEPTED_MAX),
+                inbox.unopened(connection, row.stream, row.epoch, limit=UNOPENED_MAX),
             ),
         )
         for row in inbox.chains(connection).values()
@@ -55,14 +61,32 @@ def vector(connection: Connection, audience: AudienceId) -> tuple[Received, ...]
 def _excepted(
     row: ChainRow, gaps: Sequence[OpenGap], unopened: Sequence[tuple[int, str]]
 ) -> tuple[Excepted, ...]:
-    found = [Excepted(first_seq=seq, last_seq=seq, code=code) for seq, code in unopened]
+    found = _ranges(unopened)
     for gap in gaps:
         missing = gap.missing(row.epoch)
         if missing is not None:
             found.append(Excepted(first_seq=missing[0], last_seq=missing[1], code="GAP"))
     if row.anchor_epoch == row.epoch and row.anchor_seq > 0:
         found.append(Excepted(first_seq=0, last_seq=row.anchor_seq - 1, code="BEFORE_ANCHOR"))
-    return tuple(sorted(found, key=lambda excepted: excepted.first_seq))
+    found.sort(key=lambda excepted: excepted.first_seq)
+    known_from = unopened[0][0] if len(unopened) == UNOPENED_MAX else 0
+    if len(found) > EXCEPTED_MAX:
+        known_from = max(known_from, found[-EXCEPTED_MAX].first_seq)
+    kept = [excepted for excepted in found if excepted.first_seq >= known_from]
+    if known_from > 0:
+        kept.insert(0, Excepted(first_seq=0, last_seq=known_from - 1, code=OLDER_UNOPENED))
+    return tuple(kept)
+
+
+def _ranges(unopened: Sequence[tuple[int, str]]) -> list[Excepted]:
+    """Return statements that follow one another with the same code as one entry."""
+    found: list[Excepted] = []
+    for seq, code in unopened:
+        if found and (found[-1].last_seq, found[-1].code) == (seq - 1, code):
+            found[-1] = Excepted(first_seq=found[-1].first_seq, last_seq=seq, code=code)
+        else:
+            found.append(Excepted(first_seq=seq, last_seq=seq, code=code))
+    return found
 
 
 def receipt_message(received: tuple[Received, ...], *, now: datetime) -> Message:
