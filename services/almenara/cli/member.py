@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from almenara.cli.options import federation_folder
+from almenara.cli.pending import approve, pending
 from almenara.errors import Code, Misconfigured
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ def member() -> None:
     A member is a customs administration, named by its ISO country code (PE), or a registered body
     (X-RILOSA). Its private keys are made in its folder and never leave it.
     """
+
+
+member.add_command(pending)
+member.add_command(approve)
 
 
 @member.command()

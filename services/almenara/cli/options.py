@@ -11,6 +11,8 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from almenara.model.ids import MemberId
+
 FORMATS = ("table", "json", "jsonl", "csv")
 
 federation_folder: Any = click.Path(path_type=Path)
@@ -55,7 +57,7 @@ def seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> fl
     return float(found[1]) * _UNITS[found[2]]
 
 
-def members(text: str | None) -> list[str] | None:
+def members(text: str | None) -> list[MemberId] | None:
     """Return the member ids of `AR,CL`; None stays None, and means the whole audience."""
     if text is None:
         return None

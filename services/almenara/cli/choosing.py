@@ -1,0 +1,137 @@
+"""Which messages of the inbox are meant: by filter, by id or its beginning, by reference?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from almenara.errors import Code, Refused
+from almenara.model.codes import Area, Kind, Level
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from uuid import UUID
+
+    from almenara.node.answers import Item
+    from almenara.node.service import Node
+    from almenara.store.views import InboxFilter
+
+SCAN_PAGE: Final = 500
+"""Messages looked at in one step when searching for a reference, which has no index."""
+
+PREFIX_MIN: Final = 4
+"""Digits of an id that count as its beginning; fewer would hide a reference behind chance."""
+
+_HEX = frozenset("0123456789abcdef")
+
+
+def filters(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that choose messages, passed on as the arguments of `wanted`."""
+    for option in reversed(
+        (
+            click.option(
+                "--area",
+                "areas",
+                multiple=True,
+                type=click.Choice([a.value for a in Area], False),
+                help="Area of risk.",
+            ),
+            click.option(
+                "--level",
+                type=click.Choice([each.value for each in Level], False),
+                help="That level or higher.",
+            ),
+            click.option("--hs", multiple=True, metavar="PREFIX", help="HS code, or how it begins."),
+            click.option(
+                "--origin", "origins", multiple=True, metavar="CC", help="Country of origin of the goods."
+            ),
+            click.option("--from", "senders", multiple=True, metavar="ID", help="The member that sent it."),
+            click.option(
+                "--kind",
+                "kinds",
+                multiple=True,
+                type=click.Choice([k.value for k in Kind], False),
+                help="Kind of message.",
+            ),
+            click.option(
+                "--audience", "audiences", multiple=True, metavar="ID", help="The audience it was sent to."
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def wanted(
+    *,
+    areas: Sequence[str],
+    level: str | None,
+    hs: Sequence[str],
+    origins: Sequence[str],
+    senders: Sequence[str],
+    kinds: Sequence[str],
+    audiences: Sequence[str],
+) -> InboxFilter:
+    """Return the filter of the options of `filters`."""
+    from almenara.store.views import InboxFilter
+
+    return InboxFilter(
+        areas=tuple(areas),
+        min_level=level or "",
+        hs_prefixes=tuple(hs),
+        origins=tuple(origin.upper() for origin in origins),
+        senders=tuple(sender.upper() for sender in senders),
+        kinds=tuple(kinds),
+        audiences=tuple(audience.lower() for audience in audiences),
+    )
+
+
+async def find(node: Node, name: str, *, sender: str = "") -> Item:
+    """Return the one message that is meant by an id, the beginning of one, or a reference.
+
+    A reference is kept over the versions of an alert: the one that came last is meant. Raises Refused
+    UNKNOWN_MESSAGE, or CONFLICT if several are meant; `sender` tells those of two members apart.
+    """
+    ids = await _ids(node, name)
+    items = [item for each in ids for item in await node.show(each)]
+    if not items:
+        items = _newest_versions(await _by_reference(node, name))
+    items = [item for item in items if not sender or item.publisher == sender.upper()]
+    if not items:
+        raise Refused(
+            Code.UNKNOWN_MESSAGE,
+            f"message {name!r}: no id begins so and no reference is so; see: almenara inbox list",
+        )
+    if len(items) > 1:
+        several = ", ".join(f"{item.message.message_id} from {item.publisher}" for item in items[:5])
+        raise Refused(
+            Code.CONFLICT,
+            f"message {name!r}: {len(items)} are meant ({several}); write more of it, or --from",
+        )
+    return items[0]
+
+
+async def _ids(node: Node, name: str) -> Sequence[UUID]:
+    digits = name.replace("-", "").lower()
+    if not set(digits) <= _HEX or not PREFIX_MIN <= len(digits) <= 32:
+        return ()
+    return await node.find(digits)
+
+
+async def _by_reference(node: Node, reference: str) -> list[Item]:
+    from almenara.store.views import InboxFilter
+
+    found: list[Item] = []
+    position = 0
+    while True:
+        page = await node.inbox(InboxFilter(), after=position, limit=SCAN_PAGE)
+        found += [item for item in page.items if item.message.reference == reference]
+        if not page.items:
+            return found
+        position = page.position
+
+
+def _newest_versions(items: Sequence[Item]) -> list[Item]:
+    """Return of each member the item that came last."""
+    return list({item.publisher: item for item in sorted(items, key=lambda item: item.position)}.values())

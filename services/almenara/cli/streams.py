@@ -1,0 +1,69 @@
+"""`almenara streams`: how does every stream stand, and who has confirmed mine?"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import click
+
+from almenara.cli.options import member_config, output_format
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from almenara.cli.output import Row
+    from almenara.node.answers import StreamView
+
+
+@click.command()
+@member_config
+@output_format
+def streams(config: Path, output: str) -> None:
+    """Show every stream: its head, age, state, lag, and of one's own who has confirmed.
+
+    \b
+    States to look at, the most urgent first:
+      REFUSED       the broker does not let this member read or write it
+      STOPPED       the broker holds more than this store made: see almenara epoch open
+      EQUIVOCATION  two statements stand for one place: see almenara quarantine evidence
+      HELD          waits for a newer directory
+      GAP           statements are missing below the head
+      WITHHELD      others know of statements that the broker does not show
+      TRUNCATED     a new epoch left out statements that are held here
+      STALE         its heartbeat is overdue
+      UNSENT        own statements wait for the broker
+
+    \b
+    Example:
+      almenara streams -o jsonl
+    """
+    from almenara.cli.output import write_rows
+    from almenara.cli.reach import load, reading
+
+    settings = load(config)
+
+    async def views() -> tuple[StreamView, ...]:
+        async with reading(settings) as node:
+            return await node.streams()
+
+    write_rows([_row(view) for view in asyncio.run(views())], output)
+
+
+def _row(view: StreamView) -> Row:
+    return {
+        "audience": view.audience,
+        "publisher": view.publisher,
+        "own": view.own,
+        "state": view.state,
+        "epoch": view.epoch,
+        "head": view.seq,
+        "age_s": None if view.age_s is None else round(view.age_s, 1),
+        "lag": view.lag,
+        "gaps": view.gaps,
+        "anchored": view.anchored,
+        "evidence": view.evidence,
+        "confirmed": list(view.confirmed),
+        "behind": list(view.behind),
+        "detail": view.detail,
+    }
