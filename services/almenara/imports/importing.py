@@ -69,12 +69,14 @@ class _Published(NamedTuple):
     faults: tuple[Fault, ...] = ()
 
 
-def addressed(message: Message, members: Container[MemberId]) -> tuple[Message, int]:
+def addressed(message: Message, members: Container[MemberId] | None) -> tuple[Message, int]:
     """Return the message for the recipients that are members, and how many are not.
 
-    A message none of whose recipients is one goes to the whole audience, as one that names nobody
-    (data/SOURCES.md). Actions asked of others fall away with them.
+    `members` None takes all that the row names. If none is a member, the message goes to the whole
+    audience, as one that names nobody. Actions asked of others fall away with them.
     """
+    if members is None:
+        return message, 0
     recipients = tuple(member for member in message.recipients if member in members)
     actions = tuple(action for action in message.actions if not action.member or action.member in recipients)
     narrowed = msgspec.structs.replace(message, recipients=recipients, actions=actions)
@@ -86,7 +88,7 @@ async def import_file(
     mapping: Mapping,
     *,
     publishers: Callable[[MemberId], Publish | None],
-    members: Container[MemberId],
+    members: Container[MemberId] | None,
     rejects: Path,
     now: datetime,
     progress: Callable[[Report, float], None] = lambda _report, _share: None,
@@ -125,7 +127,7 @@ async def import_file(
 
 
 async def _publish_row(
-    row: Mapped, publish: Publish, mapping: Mapping, members: Container[MemberId]
+    row: Mapped, publish: Publish, mapping: Mapping, members: Container[MemberId] | None
 ) -> _Published:
     """Publish the messages of a row one after the other: an answer follows what it answers."""
     new = held = dropped = 0

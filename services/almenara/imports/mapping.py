@@ -195,8 +195,8 @@ def _compiled(file: _File) -> Mapping:
     for field in ("$.identity", "$.issued_at"):
         if field not in compiler.columns:
             raise Flawed(f"{field}: a constant, want {{ from = ... }}: rows differ by it")
-    used = [column for draft in drafts for columns in draft.sources.values() for column in columns]
-    used += [column for columns in compiler.columns.values() for column in columns]
+    used = [column for columns in compiler.columns.values() for column in columns]
+    used += [column for draft in drafts for columns in draft.sources.values() for column in columns]
     used += [message.when.column for message in file.message if message.when is not None]
     return compiled._replace(columns=tuple(dict.fromkeys(used)))
 

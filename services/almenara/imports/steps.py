@@ -64,8 +64,8 @@ class Recipe(NamedTuple):
     make: Callable[[str, Lists], Step]
 
 
-def compile_steps(names: Iterable[str], sort: Sort, lists: Lists) -> tuple[Step, ...]:
-    """Return the steps of these names for a value of that sort to start with.
+def compile_steps(names: Iterable[str], sort: Sort, lists: Lists) -> tuple[tuple[Step, ...], Sort]:
+    """Return the steps of these names for a value of that sort to start with, and what sort they give.
 
     Raises Unknown for a step that does not exist, takes another sort of value, or cannot be made.
     """
@@ -82,7 +82,7 @@ def compile_steps(names: Iterable[str], sort: Sort, lists: Lists) -> tuple[Step,
             raise Unknown(f"step {name!r} takes {wanted}, and gets {sort}")
         made.append(recipe.make(argument, lists))
         sort = Sort.TEXTS if name == "lookup" and _holds_lists(lists, argument) else recipe.gives or sort
-    return tuple(made)
+    return tuple(made), sort
 
 
 def _holds_lists(lists: Lists, table: str) -> bool:

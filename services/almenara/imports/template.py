@@ -7,7 +7,8 @@ row their value comes from:
     { say = "text with {column}" or ["sentence", ...] }
 
 An item of a list with `each.FIELD = { from = ... }` stands once for every value, in that field. What
-comes out empty is left out. Templates are compiled once, and checked against the message's structs.
+comes out empty is left out; where a number is wanted it rejects the row. Templates are compiled once,
+and checked against the message's structs.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
 import msgspec
 
-from almenara.errors import Fault, MessageRefused
+from almenara.errors import Code, Fault, MessageRefused
 from almenara.imports.steps import Sort, Unknown, Unreadable, compile_steps
 from almenara.model.values import Digest
 
@@ -91,12 +92,12 @@ class Compiler:
         try:
             take = msgspec.convert(tree, Take)
             single = isinstance(take.from_, str)
-            steps = compile_steps(take.do, Sort.TEXT if single else Sort.TEXTS, self._lists)
+            steps, sort = compile_steps(take.do, Sort.TEXT if single else Sort.TEXTS, self._lists)
         except (msgspec.ValidationError, Unknown) as exc:
             raise Flawed(f"{path}: {exc}") from exc
         columns = (take.from_,) if isinstance(take.from_, str) else take.from_
         self.columns[path] = columns
-        return _taking(columns, steps, single=single)
+        return _taking(columns, steps, single=single, required=sort is Sort.NUMBER)
 
     def _said(self, tree: object, path: str) -> Build:
         try:
@@ -175,7 +176,11 @@ class Compiler:
         return build
 
 
-def _taking(columns: Sequence[str], steps: Sequence[Step], *, single: bool) -> Build:
+def _taking(columns: Sequence[str], steps: Sequence[Step], *, single: bool, required: bool) -> Build:
+    """Return what takes a value from columns by steps.
+
+    What is required must not be empty: a number left out is 0.0 in a message, which claims something.
+    """
     [first, *_] = columns
 
     def build(cells: Cells) -> Any:  # noqa: ANN401 - whatever the steps make
@@ -183,11 +188,15 @@ def _taking(columns: Sequence[str], steps: Sequence[Step], *, single: bool) -> B
         try:
             for step in steps:
                 if _empty(value):
-                    return None
+                    break
                 value = step(value)
         except Unreadable as exc:
             raise MessageRefused([Fault(exc.flaw.code, ", ".join(columns), exc.flaw.text)]) from exc
-        return None if _empty(value) else value
+        if not _empty(value):
+            return value
+        if required:
+            raise MessageRefused([Fault(Code.REQUIRED, ", ".join(columns), "empty: want a number")])
+        return None
 
     return build
 
