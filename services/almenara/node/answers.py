@@ -129,18 +129,6 @@ class Page(Answer, frozen=True, kw_only=True):
     position: int
 
 
-class SignedStatement(Answer, frozen=True, kw_only=True):
-    """The record that carried a message, as it was signed; `code` says why it was not opened, if so."""
-
-    audience: AudienceId
-    publisher: MemberId
-    epoch: int
-    seq: int
-    hash: str
-    code: str = ""
-    record: bytes
-
-
 class StreamState(StrEnum):
     """Say how a stream stands, the most urgent word first."""
 

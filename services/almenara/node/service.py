@@ -19,10 +19,10 @@ if TYPE_CHECKING:
         Page,
         Preview,
         Quarantined,
-        SignedStatement,
         StreamView,
     )
     from almenara.store.views import InboxFilter
+    from almenara.trust.exported import ExportedRecord
 
 
 class Node(Protocol):
@@ -74,11 +74,14 @@ class Node(Protocol):
         """Return the ids of messages that start with these hexadecimal digits, at most 50."""
         ...
 
-    async def statement(self, message_id: UUID, *, publisher: MemberId | None = None) -> SignedStatement:
-        """Return the signed record that carried a message.
+    async def export(
+        self, message_id: UUID, *, publisher: MemberId | None = None, disclose: bool = False
+    ) -> ExportedRecord:
+        """Return the signed record that carried a message, with what proves it offline.
 
-        Raises Refused UNKNOWN_MESSAGE when there is none, CONFLICT when several members used the id
-        and `publisher` does not say whose is meant.
+        `disclose` adds the key that opens this one statement. Raises Refused UNKNOWN_MESSAGE when there
+        is none, CONFLICT when several members used the id and `publisher` does not say whose is meant,
+        the code of a statement that does not open, Unavailable DIRECTORY_MISSING.
         """
         ...
 

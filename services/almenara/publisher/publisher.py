@@ -138,6 +138,14 @@ class Publisher:
         """Return the directory by which this publisher seals, None before the first was verified."""
         return self._directory
 
+    def require_directory(self) -> Directory:
+        """Return the directory; raise Unavailable DIRECTORY_MISSING before the first was verified."""
+        if self._directory is None:
+            raise Unavailable(
+                Code.DIRECTORY_MISSING, "directory: none verified yet; is the broker reachable?"
+            )
+        return self._directory
+
     def fault(self, audience: AudienceId) -> AlmenaraError | None:
         """Return why statements of a stream do not leave at the moment, None when they do."""
         return self._stopped.get(audience) or self._sending.fault(audience)
@@ -260,12 +268,9 @@ class Publisher:
             self._verified_at = verified_at
 
     def _publishable_directory(self) -> Directory:
-        if self._directory is None:
-            raise Unavailable(
-                Code.DIRECTORY_EXPIRED, "directory: none verified yet; is the broker reachable?"
-            )
-        self._directory.require_publishable(clock.now())
-        return self._directory
+        directory = self.require_directory()
+        directory.require_publishable(clock.now())
+        return directory
 
     async def _send(self, sender: Sender, reader: Reader) -> None:
         """Compare the store with the broker's tail, then send whatever it does not hold."""

@@ -12,7 +12,7 @@ import msgspec
 from sqlalchemy import Connection, delete, func, select
 from sqlalchemy.dialects.sqlite import insert
 
-from almenara.model.ids import AudienceId, MemberId
+from almenara.model.ids import AudienceId, MemberId, Stream
 from almenara.store.tables import evidence, quarantine, refusal_count
 
 if TYPE_CHECKING:
@@ -57,6 +57,26 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     record: bytes
 
 
+class EvidenceCount(msgspec.Struct, frozen=True, kw_only=True):
+    """How much evidence there is on one stream; `latest_truncated` is when the last of it was kept."""
+
+    forks: int = 0
+    truncated: int = 0
+    latest_truncated: int = 0
+
+    @property
+    def total(self) -> int:
+        """Return how many records are kept as evidence."""
+        return self.forks + self.truncated
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """A refusal and its place in the quarantine."""
+
+    position: int
+    refusal: Refusal
+
+
 def keep(connection: Connection, rows: Sequence[Refusal]) -> None:
     """Keep refusals, once each, and count them; drop all but the newest unproven ones."""
     for row in rows:
@@ -96,15 +116,20 @@ def keep_evidence(connection: Connection, rows: Sequence[Evidence]) -> None:
         )
 
 
-def refusals(connection: Connection, *, limit: int = 1000) -> list[Refusal]:
-    """Return the newest refusals, newest first."""
+def newest_refusals(connection: Connection, *, limit: int) -> list[Kept]:
+    """Return the newest refusals with their places, newest first."""
     rows = connection.execute(select(quarantine).order_by(quarantine.c.position.desc()).limit(limit))
     found = []
     for row in rows:
         fields = row._asdict()
-        del fields["position"]
-        found.append(Refusal(**fields | {"proven": bool(row.proven)}))
+        position = fields.pop("position")
+        found.append(Kept(position=position, refusal=Refusal(**fields | {"proven": bool(row.proven)})))
     return found
+
+
+def refusals(connection: Connection, *, limit: int = 1000) -> list[Refusal]:
+    """Return the newest refusals, newest first."""
+    return [kept.refusal for kept in newest_refusals(connection, limit=limit)]
 
 
 def refusal_counts(connection: Connection) -> dict[str, int]:
@@ -121,3 +146,25 @@ def evidence_of(connection: Connection) -> list[Evidence]:
     """Return all evidence, oldest first."""
     rows = connection.execute(select(evidence).order_by(evidence.c.kept_at))
     return [Evidence(**row._asdict()) for row in rows]
+
+
+def evidence_counts(connection: Connection) -> dict[Stream, EvidenceCount]:
+    """Return how much evidence there is on each stream that has any."""
+    rows = connection.execute(
+        select(
+            evidence.c.audience,
+            evidence.c.publisher,
+            evidence.c.kind,
+            func.count().label("n"),
+            func.max(evidence.c.kept_at).label("latest"),
+        ).group_by(evidence.c.audience, evidence.c.publisher, evidence.c.kind)
+    )
+    found: dict[Stream, EvidenceCount] = {}
+    for row in rows:
+        stream = Stream(AudienceId(row.audience), MemberId(row.publisher))
+        so_far = found.get(stream, EvidenceCount())
+        if row.kind == "TRUNCATED":
+            found[stream] = msgspec.structs.replace(so_far, truncated=row.n, latest_truncated=row.latest)
+        else:
+            found[stream] = msgspec.structs.replace(so_far, forks=so_far.forks + row.n)
+    return found

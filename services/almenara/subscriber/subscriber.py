@@ -23,18 +23,17 @@ from almenara.clock import to_micros
 from almenara.errors import AlmenaraError, Code, Unavailable
 from almenara.store import inbox
 from almenara.subscriber.absorb import Absorbed, Absorber, Seek
-from almenara.subscriber.directory import DirectoryFollower
 from almenara.trust.directory import Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
-    from pathlib import Path
 
     from almenara.bus.kafka import Reader
     from almenara.bus.received import Received
     from almenara.model.ids import MemberId, Stream
     from almenara.store.database import Store
+    from almenara.subscriber.directory import DirectoryFollower
     from almenara.trust.directory import Directory
     from almenara.trust.keys import SealingKey
 
@@ -55,10 +54,11 @@ class SubscriberSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     poll_s: float = 0.2
     retry_s: float = 0.5
     withheld_after_s: float = 30.0
+    watch_interval_s: float = 2.0
 
 
 class Subscriber:
-    """Receive for one member into its store."""
+    """Receive for one member into its store, by the directory that `follower` keeps."""
 
     def __init__(
         self,
@@ -67,8 +67,7 @@ class Subscriber:
         member: MemberId,
         sealing_keys: Sequence[SealingKey],
         store: Store,
-        directory_cache: Path,
-        root: bytes,
+        follower: DirectoryFollower,
         settings: SubscriberSettings,
     ) -> None:
         self._federation = federation
@@ -78,24 +77,10 @@ class Subscriber:
         self._absorber = Absorber(
             member=member, sealing_keys=sealing_keys, gap_wait=timedelta(seconds=settings.gap_wait_s)
         )
-        self.follower = DirectoryFollower(
-            store=store,
-            cache=directory_cache,
-            root=root,
-            reset_delay=timedelta(seconds=settings.reset_delay_s),
-        )
+        self.follower = follower
         self._streams: dict[str, Stream] = {}
         self._seeks: dict[Stream, Seek] = {}
         self.delivered = asyncio.Event()  # set whenever messages are new; whoever waits clears it
-
-    async def load(self, files: Mapping[str, bytes], *, directory_reader: Reader) -> None:
-        """Take up the store's directory; on the first start the newest, or the admission's `files`."""
-        await self.follower.start(
-            files,
-            reader=directory_reader,
-            federation=self._federation,
-            wait_s=self._settings.first_directory_wait_s,
-        )
 
     async def run(self, *, reader: Reader, directory_reader: Reader, stopping: asyncio.Event) -> None:
         """Receive until `stopping` is set; the batch in hand is committed before it returns."""

@@ -1,0 +1,190 @@
+"""How is a member's node put together, and what runs in it?
+
+    lease -> identity (keys, certificate, root) -> store and directory -> publisher, subscriber, or both
+
+A node of one process is publisher and subscriber over one store. A supervised one (supervise.py) is
+a process for each over the same store; the publisher's answers the socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from almenara import clock
+from almenara.bus.kafka import Reader, Sender
+from almenara.errors import AlmenaraError, Code, Misconfigured
+from almenara.node.identity import open_member, require_certificate
+from almenara.node.local import Connected, NodeService
+from almenara.publisher.publisher import Publisher
+from almenara.store import outbox
+from almenara.store.database import Store
+from almenara.store.lease import lease
+from almenara.subscriber.directory import DirectoryFollower
+from almenara.subscriber.subscriber import Subscriber
+from almenara.trust.admission import read_admission
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from almenara.node.identity import Identity
+    from almenara.node.settings import MemberSettings
+
+Work = Callable[..., Coroutine[Any, Any, None]]
+"""What runs until the event that it is given as `stopping` is set, and drains."""
+
+_STATE_MODE = 0o700
+
+log = structlog.get_logger()
+
+
+class MemberNode:
+    """What runs of one member's node in this process; `open_node` makes one.
+
+    `service` answers for it, None in a process that only receives.
+    """
+
+    def __init__(self, works: list[Work], *, service: NodeService | None) -> None:
+        self._works = works
+        self.service = service
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Run until `stopping` is set, then drain and return; an unknown bug in any part ends them all."""
+        async with asyncio.TaskGroup() as tasks:
+            for work in self._works:
+                tasks.create_task(work(stopping=stopping))
+            if self.service is not None:
+                watching = tasks.create_task(self.service.watch())
+                await stopping.wait()
+                watching.cancel()
+
+
+@asynccontextmanager
+async def sole_node(settings: MemberSettings) -> AsyncIterator[MemberNode]:
+    """Take the member's lease and lend the whole node in this process.
+
+    Raises Unavailable STORE_LOCKED naming the process that holds the lease, Misconfigured for what a
+    person must put right.
+    """
+    make_state_folder(settings)
+    with lease(settings.lease_path):
+        await prepare(settings)
+        async with open_node(settings) as node:
+            yield node
+
+
+def make_state_folder(settings: MemberSettings) -> None:
+    """Make the folder of store, socket and lease; raise Misconfigured CONFIGURATION if it cannot be."""
+    try:
+        settings.state.mkdir(mode=_STATE_MODE, parents=True, exist_ok=True)
+        settings.lease_path.touch(mode=0o600)
+    except OSError as exc:
+        raise Misconfigured(
+            Code.CONFIGURATION,
+            f"{settings.state}: cannot be written ({exc.strerror}); set `state` to a folder that you own,"
+            " with free space",
+        ) from exc
+
+
+async def prepare(settings: MemberSettings) -> None:
+    """Install the admission, make the store, and put its directory in force where it knows no newer.
+
+    The lease must be held. Doing it again changes nothing. Raises Misconfigured.
+    """
+    identity = await asyncio.to_thread(open_member, settings, now=clock.now())
+    async with Store.create(settings.store_path) as store:
+        follower = _follower(settings, identity, store)
+        await follower.load()
+        if follower.current is not None and follower.current.version >= identity.directory.version:
+            return
+        try:
+            await follower.take(read_admission(settings.admission_path).directory)
+        except AlmenaraError as error:
+            # Too old by now, or an older root of trust than what is held: the broker has the newest.
+            log.warning("admission.directory_not_taken", code=error.code, error=error.text)
+
+
+@asynccontextmanager
+async def open_node(
+    settings: MemberSettings, *, publishing: bool = True, receiving: bool = True
+) -> AsyncIterator[MemberNode]:
+    """Lend these parts of the node; the lease must be held, and `prepare` done. Raises Misconfigured."""
+    now = clock.now()
+    identity = await asyncio.to_thread(open_member, settings, now=now)
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(Store.open(settings.store_path))
+        follower = _follower(settings, identity, store)
+        await follower.load()
+        bootstrap = settings.bootstrap or identity.bootstrap
+        if not settings.bootstrap and follower.current is not None:
+            bootstrap = follower.current.bootstrap or bootstrap
+        connect = partial(Reader, bootstrap, identity.context)
+        works: list[Work] = []
+        service = None
+        if publishing:
+            publisher = Publisher(
+                federation=settings.federation,
+                member=settings.member,
+                signing_key=identity.keys.signing,
+                store=store,
+                settings=settings.publisher,
+            )
+            await publisher.load()
+            sender = await stack.enter_async_context(Sender(bootstrap, identity.context))
+            reader = await stack.enter_async_context(connect())
+            works.append(partial(publisher.run, sender=sender, reader=reader))
+            certificate = require_certificate(settings, now)
+            connected = Connected(bootstrap=bootstrap, context=identity.context, certificate=certificate)
+            service = NodeService(settings=settings, store=store, publisher=publisher, connected=connected)
+        if receiving:
+            subscriber = Subscriber(
+                federation=settings.federation,
+                member=settings.member,
+                sealing_keys=identity.keys.sealing,
+                store=store,
+                follower=follower,
+                settings=settings.subscriber,
+            )
+            reader = await stack.enter_async_context(connect())
+            directory_reader = await stack.enter_async_context(connect())
+            works.append(partial(subscriber.run, reader=reader, directory_reader=directory_reader))
+        log.info(
+            "node.opened",
+            member=settings.member,
+            federation=settings.federation,
+            bootstrap=bootstrap,
+            publishing=publishing,
+            receiving=receiving,
+        )
+        yield MemberNode(works, service=service)
+
+
+def open_epochs(settings: MemberSettings) -> int:
+    """Make the next statement of every stream of ours open a new epoch; return how many streams.
+
+    To be done after any restore of the store, while no node runs. Raises Unavailable STORE_LOCKED if
+    one does, Misconfigured STORE_MISSING.
+    """
+    make_state_folder(settings)
+    with lease(settings.lease_path):
+        store = Store.open(settings.store_path)
+        try:
+            return store.write_now(outbox.require_fresh_epochs)
+        finally:
+            store.close()
+
+
+def _follower(settings: MemberSettings, identity: Identity, store: Store) -> DirectoryFollower:
+
+    return DirectoryFollower(
+        store=store,
+        cache=settings.directory_cache,
+        root=identity.root,
+        reset_delay=timedelta(seconds=settings.subscriber.reset_delay_s),
+    )
