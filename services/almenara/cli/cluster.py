@@ -32,15 +32,7 @@ def synchronize(federation: Federation) -> Outcome:
         ) from exc
 
     async def once() -> Outcome:
-        from almenara.bus.kafka import answers
-        from almenara.errors import Unavailable
-
         async with Cluster.connect(federation) as cluster:
-            if not await answers(cluster.bootstrap, cluster.context):
-                raise Unavailable(
-                    Code.BROKER_DOWN,
-                    f"broker {cluster.bootstrap}: no answer; see that it runs, then try again",
-                )
             return await cluster.sync(federation, now=clock.now())
 
     return asyncio.run(once())

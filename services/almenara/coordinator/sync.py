@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from almenara.bus.admin import Admin, Drift
-from almenara.bus.kafka import Reader, Sender
+from almenara.bus.kafka import Reader, Sender, answers
 from almenara.bus.topics import AclRule, TopicSettings, directory_settings, stream_acls, stream_topic
 from almenara.coordinator.lock import locked_async
+from almenara.errors import Code, Unavailable
 from almenara.model.ids import Stream, directory_topic
 from almenara.trust.certificates import client_context
 from almenara.trust.directory import MemberStatus
 from almenara.trust.secretfile import replace_file
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import AsyncIterator, Mapping
     from datetime import datetime
     from pathlib import Path
@@ -109,11 +109,8 @@ def undone(drift: Drift, before: Synced | None, want: Wanted) -> Drift:
 class Cluster:
     """The coordinator's connections to the cluster; `connect` opens them."""
 
-    def __init__(
-        self, bootstrap: str, context: ssl.SSLContext, *, admin: Admin, reader: Reader, sender: Sender
-    ) -> None:
+    def __init__(self, bootstrap: str, *, admin: Admin, reader: Reader, sender: Sender) -> None:
         self.bootstrap = bootstrap
-        self.context = context
         self.admin = admin
         self.reader = reader
         self.sender = sender
@@ -122,19 +119,24 @@ class Cluster:
     @classmethod
     @asynccontextmanager
     async def connect(cls, federation: Federation) -> AsyncIterator[Cluster]:
-        """Lend connections with the coordinator's certificate; nothing is sent before it is asked for.
+        """Lend connections with the coordinator's certificate.
 
-        Raises Misconfigured if the certificate cannot serve, or no address is known.
+        Raises Misconfigured if the certificate cannot serve or no address is known, Unavailable
+        BROKER_DOWN if nobody answers there: kafka-python would try for long, and leak its sockets.
         """
         bootstrap = federation.bootstrap()
         context = client_context(
             certificate=federation.operator_path, key=federation.operator_path, ca=federation.ca_path
         )
+        if not await answers(bootstrap, context):
+            raise Unavailable(
+                Code.BROKER_DOWN, f"broker {bootstrap}: no answer; see that it runs, then try again"
+            )
         async with AsyncExitStack() as stack:
             admin = await stack.enter_async_context(Admin(bootstrap, context))
             reader = await stack.enter_async_context(Reader(bootstrap, context))
             sender = await stack.enter_async_context(Sender(bootstrap, context))
-            yield cls(bootstrap, context, admin=admin, reader=reader, sender=sender)
+            yield cls(bootstrap, admin=admin, reader=reader, sender=sender)
 
     async def sync(self, federation: Federation, *, now: datetime) -> Outcome:
         """Make the cluster hold what the directory of the folder says; doing it again changes nothing.
