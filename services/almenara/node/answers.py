@@ -151,7 +151,7 @@ class StreamState(StrEnum):
     STALE = "STALE"
     """The next heartbeat is overdue."""
     UNSENT = "UNSENT"
-    """Our own: statements wait for the broker."""
+    """Our own: the broker does not take statements at the moment; they wait."""
     EMPTY = "EMPTY"
     """Nothing was said yet."""
     OK = "OK"

@@ -200,6 +200,6 @@ def _own_state(own: Own, fault: AlmenaraError | None) -> tuple[StreamState, str]
                 " it; if it was restored, open a new epoch"
             )
             return StreamState.EQUIVOCATION, text
-    if own.unsent:
-        return StreamState.UNSENT, "" if fault is None else fault.text
+    if fault is not None:
+        return StreamState.UNSENT, fault.text
     return (StreamState.EMPTY, "") if head is None else (StreamState.OK, "")

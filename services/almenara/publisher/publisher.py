@@ -47,6 +47,9 @@ if TYPE_CHECKING:
     from almenara.trust.directory import Directory
     from almenara.trust.keys import SigningKey
 
+MARK_INTERVAL_S = 1.0
+"""How soon what the broker took is marked at rest; under load the marks ride with the next commit."""
+
 WAITING_MAX = 20_000
 """Messages that may wait for the writer; it takes about 10,000 a second, so this is 2 s of work."""
 
@@ -170,6 +173,7 @@ class Publisher:
                 tasks.create_task(self._watch_store()),
                 tasks.create_task(self._send(sender, reader)),
                 tasks.create_task(self._heartbeats()),
+                tasks.create_task(self._mark()),
                 tasks.create_task(self._receipts()),
             ]
             try:
@@ -319,8 +323,12 @@ class Publisher:
                         next_by=next_by,
                     )
                     self._sending.line(audience.id).heartbeat(record)
-                await self._mark_sent()
             await asyncio.sleep(settings.heartbeat_interval_s)
+
+    async def _mark(self) -> None:
+        while True:
+            await asyncio.sleep(MARK_INTERVAL_S)
+            await self._mark_sent()
 
     async def _mark_sent(self) -> None:
         acknowledged = self._sending.acknowledgements()

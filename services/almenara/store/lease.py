@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def lease(path: Path) -> Iterator[None]:
+def lease(path: Path) -> Iterator[int]:
     """Hold the node's lease; raise Unavailable STORE_LOCKED naming the holder.
 
-    The kernel frees it when the holder dies, however it dies. Raises Misconfigured where the lock's
+    The kernel frees it when the holder dies, however it dies. Lends the descriptor: child processes
+    that inherit it hold the lease too, until the last has gone. Raises Misconfigured where the lock's
     file cannot be made.
     """
     try:
@@ -39,6 +40,6 @@ def lease(path: Path) -> Iterator[None]:
             ) from exc
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)

@@ -1,0 +1,43 @@
+"""How does one half of a supervised node start? `python -m almenara.node.child publisher|subscriber`.
+
+Its settings come on standard input from the parent, which started it through bus.bound.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+
+import structlog
+
+from almenara import logs
+from almenara.errors import AlmenaraError
+from almenara.node.supervise import run_child, settings_of
+
+log = structlog.get_logger()
+
+
+async def _run(part: str, data: bytes) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stopping.set)
+    # Ctrl-C reaches every process of the terminal; the parent decides.
+    loop.add_signal_handler(signal.SIGINT, lambda: None)
+    await run_child(part, settings_of(data), stopping=stopping)
+
+
+def main() -> None:
+    """Run the half of the node that the command line names; exit with the status of its error."""
+    logs.configure()
+    part = sys.argv[1]
+    structlog.contextvars.bind_contextvars(part=part)
+    try:
+        asyncio.run(_run(part, sys.stdin.buffer.read()))
+    except AlmenaraError as error:
+        log.critical("child.failed", code=error.code, error=error.text)
+        sys.exit(error.exit_status)
+
+
+if __name__ == "__main__":
+    main()

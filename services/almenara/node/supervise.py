@@ -1,0 +1,242 @@
+"""What does `almenara node run` do? It keeps the two halves of a node running, each in a process.
+
+    lease --> prepare --> publisher --answers the socket--> node.ready
+                     '--> subscriber
+
+    child ends by itself --backoff--> started again       (an unknown bug ends it; restart is safe)
+    child says "configuration" (status 2) --------------> the node ends with it: only a person can mend
+    SIGTERM or SIGINT --> children drain, 10 s --> SIGKILL --> the lease is free
+
+The kernel kills the children when their parent dies (bus.bound), and the lease is theirs too: it is
+free once the last of the three has gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from asyncio.subprocess import PIPE
+from contextlib import suppress
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+import structlog
+
+from almenara import clock
+from almenara.bus import bound
+from almenara.errors import Code, Misconfigured
+from almenara.node.api import serve
+from almenara.node.node import make_state_folder, open_node, prepare, sole_node
+from almenara.node.remote import RemoteNode
+from almenara.node.settings import MemberSettings
+from almenara.store.lease import lease
+from almenara.trust.secretfile import replace_file
+
+if TYPE_CHECKING:
+    from asyncio.subprocess import Process
+    from pathlib import Path
+
+STOP_TIMEOUT_S = 10.0
+"""How long a child may drain before SIGKILL; a publisher waits 3 s for the broker at most."""
+
+BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0, 15.0, 30.0)
+"""Waits before a child that ended is started again; the last one stays."""
+
+STEADY_S = 60.0
+"""A child that ran so long begins with the first wait again."""
+
+READY_POLL_S = 0.05
+
+PARTS = ("publisher", "subscriber")
+
+log = structlog.get_logger()
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True):
+    """What `<state>/node.ready` says once the socket answers; it is gone when the node has stopped."""
+
+    pid: int
+    member: str
+    socket: str
+    children: dict[str, int]
+    at: datetime
+
+
+async def run_sole(settings: MemberSettings, *, stopping: asyncio.Event) -> None:
+    """Run the whole node in this process until `stopping` is set.
+
+    Raises Unavailable STORE_LOCKED, Misconfigured.
+    """
+    async with sole_node(settings) as node:
+        if node.service is None:
+            raise AssertionError(str(settings.file))
+        async with serve(node.service, settings.socket_path) as api, asyncio.TaskGroup() as tasks:
+            crashed = tasks.create_task(_until(api.crashed))
+            _announce(settings, children={})
+            try:
+                await node.run(stopping)
+            finally:
+                crashed.cancel()
+                _retract(settings)
+
+
+async def run_supervised(settings: MemberSettings, *, stopping: asyncio.Event) -> None:
+    """Run the node as this process and two children until `stopping` is set.
+
+    Raises Unavailable STORE_LOCKED, Misconfigured; also when a child finds something only a person
+    can mend.
+    """
+    make_state_folder(settings)
+    with lease(settings.lease_path) as descriptor:
+        await prepare(settings)
+        supervisor = _Supervisor(settings, descriptor, stopping)
+        _retract(settings)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                announcing = tasks.create_task(supervisor.announce())
+                children = [tasks.create_task(supervisor.keep(part)) for part in PARTS]
+                await asyncio.wait(children)
+                announcing.cancel()
+        finally:
+            _retract(settings)
+        if supervisor.fault is not None:
+            raise supervisor.fault
+
+
+class _Supervisor:
+    """The parent of the two children."""
+
+    def __init__(self, settings: MemberSettings, lease_descriptor: int, stopping: asyncio.Event) -> None:
+        self._settings = settings
+        self._lease = lease_descriptor
+        self._stopping = stopping
+        self._children: dict[str, int] = {}
+        self.fault: Misconfigured | None = None
+
+    async def keep(self, part: str) -> None:
+        """Start a child, and again whenever it ends, until the node stops."""
+        loop = asyncio.get_running_loop()
+        failures = 0
+        while not self._stopping.is_set():
+            started = loop.time()
+            process = await self._start(part)
+            self._children[part] = process.pid
+            log.info("child.started", part=part, pid=process.pid)
+            status = await self._wait(process)
+            if self._stopping.is_set():
+                break
+            if status == Misconfigured.exit_status:
+                self.fault = Misconfigured(
+                    Code.CONFIGURATION, f"node: its {part} cannot run with this configuration; see its log"
+                )
+                self._stopping.set()
+                break
+            failures = 0 if loop.time() - started >= STEADY_S else failures
+            wait_s = BACKOFF_S[min(failures, len(BACKOFF_S) - 1)]
+            failures += 1
+            log.error("child.ended", part=part, pid=process.pid, status=status, again_in_s=wait_s)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._stopping.wait()
+
+    async def _start(self, part: str) -> Process:
+        program = [sys.executable, "-P", "-m", "almenara.node.child", part]
+        process = await asyncio.create_subprocess_exec(
+            *bound.command(program), stdin=PIPE, pass_fds=(self._lease,), start_new_session=True
+        )
+        if process.stdin is None:
+            raise AssertionError(part)
+        with suppress(ConnectionError):  # it ended at once: `_wait` tells
+            process.stdin.write(msgspec.json.encode(self._settings, enc_hook=str))
+            await process.stdin.drain()
+        process.stdin.close()
+        return process
+
+    async def _wait(self, process: Process) -> int:
+        """Return the status of a child that ended; once the node stops, see to it that it does."""
+        async with asyncio.TaskGroup() as tasks:
+            ended = tasks.create_task(process.wait())
+            stop = tasks.create_task(self._stopping.wait())
+            await asyncio.wait((ended, stop), return_when=asyncio.FIRST_COMPLETED)
+            stop.cancel()
+            if not ended.done():
+                with suppress(ProcessLookupError):
+                    process.send_signal(signal.SIGTERM)
+                _, late = await asyncio.wait((ended,), timeout=STOP_TIMEOUT_S)
+                if late:
+                    log.error("child.killed", pid=process.pid, after_s=STOP_TIMEOUT_S)
+                    with suppress(ProcessLookupError):
+                        process.kill()
+        return ended.result()
+
+    async def announce(self) -> None:
+        """Say that the node is ready once the socket answers, and again with every new child."""
+        announced: dict[str, int] = {}
+        async with RemoteNode(self._settings.socket_path) as node:
+            while True:
+                children = dict(self._children)
+                if children.keys() == set(PARTS) and children != announced and await node.answers():
+                    _announce(self._settings, children=children)
+                    announced = children
+                await asyncio.sleep(READY_POLL_S)
+
+
+async def run_child(part: str, settings: MemberSettings, *, stopping: asyncio.Event) -> None:
+    """Run one half of a node, under a parent that holds the lease and has prepared the store."""
+    publishing = part == "publisher"
+    async with open_node(settings, publishing=publishing, receiving=not publishing) as node:
+        if node.service is None:
+            await node.run(stopping)
+            return
+        async with serve(node.service, settings.socket_path) as api, asyncio.TaskGroup() as tasks:
+            crashed = tasks.create_task(_until(api.crashed))
+            await node.run(stopping)
+            crashed.cancel()
+
+
+def settings_of(data: bytes) -> MemberSettings:
+    """Return the settings that a parent wrote to its child."""
+
+    def decode(kind: type, value: object) -> object:
+        return kind(value)
+
+    return msgspec.json.decode(data, type=MemberSettings, dec_hook=decode)
+
+
+async def _until(crashed: asyncio.Future[None]) -> None:
+    await crashed
+
+
+def _announce(settings: MemberSettings, *, children: dict[str, int]) -> None:
+    ready = Ready(
+        pid=os.getpid(),
+        member=settings.member,
+        socket=str(settings.socket_path),
+        children=children,
+        at=clock.now(),
+    )
+    replace_file(ready_path(settings), msgspec.json.encode(ready))
+    _notify("READY=1")
+    log.info("node.ready", member=settings.member, socket=str(settings.socket_path), pid=ready.pid)
+
+
+def _retract(settings: MemberSettings) -> None:
+    ready_path(settings).unlink(missing_ok=True)
+
+
+def ready_path(settings: MemberSettings) -> Path:
+    """Return the file that says, while the node runs, that its socket answers."""
+    return settings.state / "node.ready"
+
+
+def _notify(state: str) -> None:
+    """Tell systemd, if it started us with Type=notify (sd_notify(3))."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, suppress(OSError):
+        notify.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)
