@@ -84,9 +84,13 @@ def import_(
     chosen = ctx.get_parameter_source("config") is not ParameterSource.DEFAULT
     settings = None if dry_run and not chosen and not config.exists() else load(config)
     with progress.shown() as show:
+        told = -1
 
         def tell(report: Report, share: float) -> None:
-            show(f"rows {report.rows}", int(share * 100), 100)
+            nonlocal told
+            if (percent := int(share * 100)) != told:
+                show(f"rows {report.rows}", percent, 100)
+            told = percent
 
         try:
             if settings is None or dry_run:
@@ -100,6 +104,7 @@ def import_(
                 retry_after_s=away.retry_after_s,
             ) from away
     write_rows([_row(report, dry_run=dry_run)], output)
+    click.echo(", ".join(filter(None, (mapping.title, mapping.credit))), err=True)
     if report.rejected:
         click.echo(f"{report.rejected} rows rejected: {rejects} says why", err=True)
 

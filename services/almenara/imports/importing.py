@@ -46,6 +46,9 @@ PATIENCE_S = 60.0
 
 _SHORTEST_WAIT_S = 0.1
 
+_READ_TO_THE_END = 0.99
+"""The share told of a file whose last rows are still being published; 1.0 is told once, at the end."""
+
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """Count what became of a file: `published` and `already_there` are messages, the others rows.
@@ -116,7 +119,7 @@ async def import_file(
                     pending.append((row, task))
                     if len(pending) >= IN_FLIGHT:
                         await _settle(*pending.popleft(), kept, tally)
-                        progress(Report(**tally), row.share)
+                        progress(Report(**tally), min(row.share, _READ_TO_THE_END))
                 while pending:
                     await _settle(*pending.popleft(), kept, tally)
         except ExceptionGroup as group:

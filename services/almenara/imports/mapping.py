@@ -15,6 +15,7 @@ import msgspec
 from almenara.errors import Code, Misconfigured, Refused
 from almenara.imports.steps import Lists
 from almenara.imports.template import Compiler, Flawed
+from almenara.model import formats
 from almenara.model.bodies import KINDS
 from almenara.model.codes import Kind
 from almenara.model.ids import AudienceId, audience_id
@@ -186,7 +187,7 @@ def _compiled(file: _File) -> Mapping:
         columns=(),
         sources=compiler.columns,
         retention_days=row.retention_days,
-        identity=compiler.compile(row.identity, str, "$.identity"),
+        identity=compiler.compile(row.identity, tuple[str, ...], "$.identity"),
         sender=compiler.compile(row.sender, str, "$.sender"),
         issued_at=compiler.compile(row.issued_at, Instant, "$.issued_at"),
         recipients=compiler.compile(row.recipients or [], tuple[str, ...], "$.recipients"),
@@ -195,6 +196,8 @@ def _compiled(file: _File) -> Mapping:
     for field in ("$.identity", "$.issued_at"):
         if field not in compiler.columns:
             raise Flawed(f"{field}: a constant, want {{ from = ... }}: rows differ by it")
+    if "$.sender" not in compiler.columns and (flaw := formats.member(compiled.sender({}))) is not None:
+        raise Flawed(f"$.sender: {flaw.text}")
     used = [column for columns in compiler.columns.values() for column in columns]
     used += [column for draft in drafts for columns in draft.sources.values() for column in columns]
     used += [message.when.column for message in file.message if message.when is not None]

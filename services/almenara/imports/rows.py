@@ -177,7 +177,7 @@ def _identity(mapping: RowMapping, cells: Cells) -> bytes:
     if values is None:
         columns = ", ".join(mapping.sources["$.identity"])
         raise MessageRefused([Fault(Code.REQUIRED, columns, "empty: nothing tells this row from others")])
-    return _hash(mapping.name, *([values] if isinstance(values, str) else values))
+    return _hash(mapping.name, *values)
 
 
 def _messages(

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from difflib import get_close_matches
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
@@ -35,6 +36,8 @@ Cells = Mapping[str, str]
 
 Build = Callable[[Cells], Any]
 """Make a value of a row, None if it has none; raises MessageRefused naming the column."""
+
+_SORTS = {int: Sort.NUMBER, float: Sort.NUMBER, datetime: Sort.TIME}
 
 _COLUMN = re.compile(r"\{([^{}]+)\}")
 
@@ -71,9 +74,9 @@ class Compiler:
         kind = _plain(kind)
         match tree:
             case {"from": _}:
-                return self._taken(tree, path)
+                return self._taken(tree, kind, path)
             case {"say": _}:
-                return self._said(tree, path)
+                return self._said(tree, kind, path)
             case dict():
                 return self._part(tree, kind, path)
             case list():
@@ -88,18 +91,20 @@ class Compiler:
             raise Flawed(f"{path}: {exc}") from exc
         return lambda _cells: tree
 
-    def _taken(self, tree: object, path: str) -> Build:
+    def _taken(self, tree: object, kind: Any, path: str) -> Build:  # noqa: ANN401 - a type
         try:
             take = msgspec.convert(tree, Take)
             single = isinstance(take.from_, str)
             steps, sort = compile_steps(take.do, Sort.TEXT if single else Sort.TEXTS, self._lists)
         except (msgspec.ValidationError, Unknown) as exc:
             raise Flawed(f"{path}: {exc}") from exc
+        _require_fit(sort, kind, path)
         columns = (take.from_,) if isinstance(take.from_, str) else take.from_
         self.columns[path] = columns
         return _taking(columns, steps, single=single, required=sort is Sort.NUMBER)
 
-    def _said(self, tree: object, path: str) -> Build:
+    def _said(self, tree: object, kind: Any, path: str) -> Build:  # noqa: ANN401 - a type
+        _require_fit(Sort.TEXT, kind, path)
         try:
             say = msgspec.convert(tree, Say)
         except msgspec.ValidationError as exc:
@@ -119,16 +124,11 @@ class Compiler:
         return build
 
     def _part(self, tree: Mapping[str, object], kind: Any, path: str) -> Build:  # noqa: ANN401 - a type
-        if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
-            raise Flawed(f"{path}: a table, want a value or {{ from = ... }}")
-        types = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
-        built = {}
-        for name, value in tree.items():
-            if name not in types:
-                close = get_close_matches(name, types, n=1)
-                hint = f"did you mean {close[0]}?" if close else f"want one of {', '.join(types)}"
-                raise Flawed(f"{path}.{name}: unknown field: {hint}")
-            built[name] = self.compile(value, types[name], f"{path}.{name}")
+        types = _fields(kind, path)
+        built = {
+            name: self.compile(value, _known(name, types, path), f"{path}.{name}")
+            for name, value in tree.items()
+        }
 
         def build(cells: Cells) -> dict[str, Any] | None:
             values = {name: value(cells) for name, value in built.items()}
@@ -162,9 +162,9 @@ class Compiler:
             raise Flawed(f"{path}.{field}: given twice, beside each and in it")
         if not isinstance(source, dict) or "from" not in source:
             raise Flawed(f"{path}.each.{field}: want {{ from = ..., do = [...] }}")
-        # Compiled together for the names of fields, apart for the values.
-        self._part({**rest, field: source}, _plain(kind), path)
-        values, around = self.compile(source, str, f"{path}.{field}"), self._part(rest, _plain(kind), path)
+        kind = _plain(kind)
+        _known(field, _fields(kind, path), path)
+        values, around = self.compile(source, Any, f"{path}.{field}"), self._part(rest, kind, path)
 
         def build(cells: Cells) -> list[dict[str, Any]]:
             found = values(cells)
@@ -199,6 +199,30 @@ def _taking(columns: Sequence[str], steps: Sequence[Step], *, single: bool, requ
         return None
 
     return build
+
+
+def _fields(kind: Any, path: str) -> Mapping[str, Any]:  # noqa: ANN401 - a type
+    if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
+        raise Flawed(f"{path}: a table, want a value or {{ from = ... }}")
+    return {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
+
+
+def _known(name: str, types: Mapping[str, Any], path: str) -> Any:  # noqa: ANN401 - a type
+    """Return the type of a field; raise Flawed for a field that is not there."""
+    if name not in types:
+        close = get_close_matches(name, types, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"want one of {', '.join(types)}"
+        raise Flawed(f"{path}.{name}: unknown field: {hint}")
+    return types[name]
+
+
+def _require_fit(sort: Sort, kind: Any, path: str) -> None:  # noqa: ANN401 - a type
+    """Raise Flawed if the steps give another sort of value than the field takes."""
+    if kind is Any:
+        return
+    wanted = Sort.TEXTS if get_origin(kind) is tuple else _SORTS.get(kind, Sort.TEXT)
+    if sort is not wanted:
+        raise Flawed(f"{path}: its steps give {sort}, want {wanted}")
 
 
 def _empty(value: object) -> bool:

@@ -83,6 +83,15 @@ def test_file_without_header_is_refused(tmp_path: Path, data: bytes) -> None:
         pass
 
 
+def test_header_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "f.csv").write_bytes(b'a,"b')
+    with (
+        pytest.raises(Misconfigured, match=r"f\.csv: its header cannot be read"),
+        open_csv(tmp_path / "f.csv"),
+    ):
+        pass
+
+
 def test_file_that_is_not_there_or_is_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match="cannot be read"), open_csv(tmp_path / "none.csv"):
         pass

@@ -206,6 +206,7 @@ async def test_progress_tells_counts_and_share(tmp_path: Path) -> None:
     )
     assert told == sorted(told)
     assert told[-1] == (1000, 1.0)
+    assert all(share < 1.0 for _, share in told[:-1])
     assert len(told) > 500
 
 

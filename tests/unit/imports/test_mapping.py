@@ -39,12 +39,28 @@ def test_mapping_knows_the_columns_it_needs() -> None:
         pytest.param("do = [", "to = [", "unknown field `to`", id="unknown key of a leaf"),
         pytest.param('["number"]', '["no"]', "$.body.findings[].quantity: no step 'no'", id="unknown step"),
         pytest.param('["id"]', "[]", "$.identity", id="identity of no column"),
-        pytest.param('{ from = ["id"] }', '"x"', "$.identity: a constant", id="identity that is constant"),
+        pytest.param('{ from = ["id"] }', '["x"]', "$.identity: a constant", id="identity that is constant"),
         pytest.param('"alert"\nkind', '"result"\nkind', "two are named 'result'", id="two of a name"),
         pytest.param('answers = "alert"', 'answers = "allert"', "want an earlier message", id="no alert"),
         pytest.param("each.member", "each.x.member", "each.x", id="each that is no value"),
         pytest.param('requested = "INFORM"', 'member = "PE"', "given twice", id="field beside its each"),
         pytest.param("each.member", "each.membre", "did you mean member?", id="each of an unknown field"),
+        pytest.param(
+            "each.member", "each.x = 1\neach.member", "$.actions[].each: want one", id="two in each"
+        ),
+        pytest.param(
+            'each.member = { from = "whom", do', "each.member = { do", "want { from", id="each of nothing"
+        ),
+        pytest.param(
+            "[every]", "[every]\nreference = { say = 3 }", "$.reference: Expected", id="say of no text"
+        ),
+        pytest.param("retention_days", 'audience = "No!"\nretention_days', "$.row.audience", id="audience"),
+        pytest.param('["time UTC"]', "[]", "$.issued_at: its steps give a text, want a time", id="no time"),
+        pytest.param(
+            '"who", do = ["country"]', '["who"]', "$.sender: its steps give texts", id="many senders"
+        ),
+        pytest.param('"kg", do = ["number"]', '"kg"', "$.body.findings[].quantity", id="text for a number"),
+        pytest.param('{ from = "who", do = ["country"] }', '"Peru"', "$.sender: Peru: want", id="no sender"),
         pytest.param(
             "[every]", "[every]\nexpires_at = 2026-01-01", "filled in by the importer", id="filled in"
         ),
@@ -60,6 +76,17 @@ def test_mistake_is_named_with_its_file(old: str, new: str, said: str) -> None:
         parse_mapping(text.encode(), source="folder/m.toml")
     assert refusal.value.text.startswith("folder/m.toml: ")
     assert said in refusal.value.text
+
+
+def test_constant_may_be_a_hash() -> None:
+    attachment = '[{ name = "a", media_type = "text/plain", sha256 = "DIGEST", size = 3 }]'
+    for digest, sound in (("ab" * 32, True), ("ab" * 31, False)):
+        text = SOUND.replace("[every]", f"[every]\nattachments = {attachment.replace('DIGEST', digest)}", 1)
+        if sound:
+            assert parse_mapping(text.encode(), source="m.toml")
+        else:
+            with pytest.raises(Misconfigured, match="sha256: want a SHA-256 hash"):
+                parse_mapping(text.encode(), source="m.toml")
 
 
 def test_mapping_is_taken_by_name_or_file(tmp_path: Path) -> None:

@@ -144,6 +144,16 @@ def test_row_is_rejected_with_its_column(tmp_path: Path, old: str, new: str, fie
     assert said in bad.faults[0].text
 
 
+def test_sender_that_is_no_member_id_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text(f"{HEADER}\n{ROW}")
+    mapping = parse_mapping(f'{SOUND}\n[countries]\n"Peru" = "PER"'.encode(), source="m.toml")
+    [row] = read_rows(path, mapping, now=NOW)
+    assert isinstance(row.outcome, Rejected)
+    assert row.outcome.faults[0].path == "who"
+    assert "want a member as in PE" in row.outcome.faults[0].text
+
+
 def test_row_of_another_sender_is_not_judged(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("\n".join([HEADER, ROW, ROW.replace("Peru", "Chile").replace("Bolivia", "Narnia")]))
