@@ -128,12 +128,10 @@ class _Poll:
         """Take one record of a stream, unless the stream stands still since an earlier one."""
         if state.stream in self.seeks:
             return
-        wait = state.wait
-        rereading = wait is not None and received.offset < wait.offset
         self._judge(state, received)
         if state.stream in self.seeks:
             return
-        if not rereading:
+        if state.wait is None or received.offset >= state.wait.offset:
             state.stand(None)
             state.update(next_offset=max(state.row.next_offset, received.offset + 1))
 
@@ -296,18 +294,18 @@ class _Poll:
         step: chain.Gap | chain.Early,
         refused: str,
     ) -> None:
-        wait = state.wait
-        if wait is not None and received.offset < wait.offset:
-            return  # met on the way back to where the stream waits; that record decides
         if isinstance(step, chain.Early):
             state.passed_early = True
             return
+        wait = state.wait
         if wait is None or wait.code != "GAP":
             log.warning("stream.gap", stream=str(state.stream), missing=str(step.missing))
-            state.stand(Wait("GAP", received.offset, self._now, rereading=True))
+            state.stand(Wait("GAP", received.offset, self._now))
             self.seeks[state.stream] = Seek(None, self._now)
-        elif self._now - wait.since < self._gap_wait:
-            state.stand(wait._replace(rereading=False))
+            return
+        # Met below where the stream waits: the topic has changed, and the wait is now for this one.
+        state.stand(wait._replace(offset=min(wait.offset, received.offset)))
+        if self._now - wait.since < self._gap_wait:
             self.seeks[state.stream] = Seek(received.offset, wait.since + self._gap_wait)
         else:
             held = state.chain
@@ -318,9 +316,11 @@ class _Poll:
             log.error("stream.after_gap", stream=str(state.stream), missing=str(step.missing))
 
     def _stand_still(self, state: StreamState, code: str, offset: int) -> None:
-        if state.wait is None or state.wait.code != code:
+        wait = state.wait
+        if wait is None or wait.code != code:
             log.warning("stream.held", stream=str(state.stream), code=code)
-            state.stand(Wait(code, offset, self._now, rereading=False))
+            wait = Wait(code, offset, self._now)
+        state.stand(wait._replace(offset=min(wait.offset, offset)))
         self.seeks[state.stream] = Seek(offset, self._now + RETRY)
 
     def _reopen(self, state: StreamState, verified: VerifiedStatement) -> None:

@@ -26,7 +26,6 @@ class Wait(NamedTuple):
     code: str
     offset: int
     since: datetime
-    rereading: bool
 
 
 class StreamState:
