@@ -8,13 +8,26 @@ import click
 
 from almenara.cli.app import Lazy, LazyGroup, run
 
+# In the order in which a newcomer needs them.
 COMMANDS = {
+    "demo": Lazy("almenara.cli.demo:demo", "Run a whole federation on this machine, and audit it."),
     "federation": Lazy("almenara.cli.federation:federation", "Found a federation (the coordinator's side)."),
-    "member": Lazy("almenara.cli.member:member", "Make a member's folder; admit a member."),
-    "audience": Lazy("almenara.cli.audience:audience", "Say who shares what with whom."),
     "broker": Lazy("almenara.cli.broker:broker", "Run the embedded Kafka broker."),
-    "schema": Lazy("almenara.cli.schema:schema", "See and check the Avro schemas."),
+    "member": Lazy("almenara.cli.member:member", "Make a member's folder; admit a member."),
+    "node": Lazy("almenara.cli.node:node", "Run a member's node."),
+    "publish": Lazy("almenara.cli.publish:publish", "Publish messages, and see who has confirmed."),
+    "import": Lazy("almenara.cli.import_:import_", "Publish the rows of a CSV file."),
+    "inbox": Lazy("almenara.cli.inbox:inbox", "Read, follow and export what was received."),
+    "sent": Lazy("almenara.cli.sent:sent", "See who has confirmed one's own message."),
+    "streams": Lazy("almenara.cli.streams:streams", "See how every stream stands."),
+    "doctor": Lazy("almenara.cli.doctor:doctor", "Find out what is wrong, and what to do."),
+    "verify": Lazy("almenara.cli.verify:verify", "Prove who signed an exported record, offline."),
+    "audience": Lazy("almenara.cli.audience:audience", "Say who shares what with whom."),
     "coordinator": Lazy("almenara.cli.coordinator:coordinator", "Keep the cluster as the directory says."),
+    "quarantine": Lazy("almenara.cli.quarantine:quarantine", "See what was refused, and why."),
+    "epoch": Lazy("almenara.cli.epoch:epoch", "Begin anew after the store was restored."),
+    "schema": Lazy("almenara.cli.schema:schema", "See and check the Avro schemas."),
+    "completion": Lazy("almenara.cli.completion:completion", "Let the shell complete commands."),
 }
 
 
@@ -33,6 +46,8 @@ def almenara() -> None:
       almenara broker run --state D
       almenara member init --id PE --state PE
       almenara member admit PE/enrolment.json --federation D
+      almenara node run --config PE/member.toml
+      almenara publish alert.json --config PE/member.toml --wait 10s
 
     Exit status: 0 ok, 1 refused, 2 configuration or usage, 3 unavailable or timed out.
     """

@@ -73,17 +73,17 @@ def wanted(
     kinds: Sequence[str],
     audiences: Sequence[str],
 ) -> InboxFilter:
-    """Return the filter of the options of `filters`."""
-    from almenara.store.views import InboxFilter
+    """Return the filter of the options of `filters`; raise MessageRefused for what nothing can match."""
+    from almenara.client import inbox_filter
 
-    return InboxFilter(
-        areas=tuple(areas),
-        min_level=level or "",
-        hs_prefixes=tuple(hs),
-        origins=tuple(origin.upper() for origin in origins),
-        senders=tuple(sender.upper() for sender in senders),
-        kinds=tuple(kinds),
-        audiences=tuple(audience.lower() for audience in audiences),
+    return inbox_filter(
+        area=tuple(areas),
+        level=level or "",
+        hs=tuple(hs),
+        origin=tuple(origin.upper() for origin in origins),
+        sender=tuple(sender.upper() for sender in senders),
+        kind=tuple(kinds),
+        audience=tuple(audience.lower() for audience in audiences),
     )
 
 

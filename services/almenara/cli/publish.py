@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from almenara.client import Bus, Handle
     from almenara.model.ids import MemberId
     from almenara.model.messages import Message
-    from almenara.node.answers import Confirmations
     from almenara.node.settings import MemberSettings
 
 QUEUE_FULL_TRIES = 20
@@ -111,6 +110,7 @@ async def _dry_run(settings: MemberSettings, order: _Order) -> int:
 
 async def _publish(settings: MemberSettings, order: _Order) -> int:
     from almenara.client import connect
+    from almenara.node.remote import RemoteNode
 
     tally = _Tally()
     handles: list[tuple[str, Message, Handle]] = []
@@ -129,8 +129,10 @@ async def _publish(settings: MemberSettings, order: _Order) -> int:
                 _say(place, message, handle, order.output)
             else:
                 handles.append((place, message, handle))
+        if not isinstance(bus.node, RemoteNode):
+            click.echo("no node runs: what has not left yet goes when one does (almenara node run)", err=True)
         if not at_once:
-            tally.unconfirmed = await _report(handles, order)
+            tally.unconfirmed = await _report(bus, handles, order)
     return tally.status
 
 
@@ -211,12 +213,12 @@ def _say(place: str, message: Message, handle: Handle, output: str) -> None:
     click.echo(f"{where}accepted {accepted.message_id}{name}, {accepted.audience} {accepted.seq}, for {to}")
 
 
-async def _report(handles: Sequence[tuple[str, Message, Handle]], order: _Order) -> bool:
+async def _report(bus: Bus, handles: Sequence[tuple[str, Message, Handle]], order: _Order) -> bool:
     """Write all rows, with confirmations if they were asked for; return whether some are missing."""
+    from almenara.cli.confirming import confirmations_row, confirmed_by
     from almenara.cli.output import write_rows
 
-    loop = asyncio.get_running_loop()
-    until = loop.time() + (order.wait_s or 0.0)
+    until = asyncio.get_running_loop().time() + (order.wait_s or 0.0)
     rows: list[Row] = []
     unconfirmed = False
     for place, message, handle in handles:
@@ -224,9 +226,9 @@ async def _report(handles: Sequence[tuple[str, Message, Handle]], order: _Order)
             rows.append(_row(place, message, handle))
             continue
         # One receipt confirms a stream up to a place: after the first, the others need hardly wait.
-        found = await handle.received(timeout=max(0.0, until - loop.time()))
+        found = await confirmed_by(bus.node, handle.message_id, until=until)
         unconfirmed = unconfirmed or not found.complete
-        rows.append({**_row(place, message, handle), **confirmed(found)})
+        rows.append({**_row(place, message, handle), **confirmations_row(found)})
     write_rows(rows, order.output)
     return unconfirmed
 
@@ -242,15 +244,4 @@ def _row(place: str, message: Message, handle: Handle) -> Row:
         "epoch": accepted.epoch,
         "seq": accepted.seq,
         "expected": list(accepted.expected),
-    }
-
-
-def confirmed(found: Confirmations) -> Row:
-    """Return who has confirmed and who has not, as the fields of a row."""
-    excepted = [f"{each.member} {each.code}" for each in found.members if each.state == "EXCEPTED"]
-    return {
-        "confirmed": list(found.received),
-        "waiting": list(found.waiting),
-        "not_opened": excepted,
-        "keyless": [each.member for each in found.members if each.state == "KEYLESS"],
     }

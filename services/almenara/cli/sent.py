@@ -36,17 +36,18 @@ def show(*, name: str, wait_s: float | None, config: Path, output: str) -> int:
     Example:
       almenara sent show 01a20d1f --wait 10s
     """
+    from almenara.cli.choosing import find
+    from almenara.cli.confirming import confirmed_by
     from almenara.cli.output import write_rows
     from almenara.cli.reach import load, reading
 
     settings = load(config)
 
     async def found() -> Confirmations:
-        from almenara.cli.choosing import find
-
+        until = asyncio.get_running_loop().time() + (wait_s or 0.0)
         async with reading(settings) as node:
             item = await find(node, name, sender=settings.member)
-            return await node.confirmations(item.message.message_id, wait_s=wait_s or 0.0)
+            return await confirmed_by(node, item.message.message_id, until=until)
 
     confirmations = asyncio.run(found())
     write_rows(_rows(confirmations), output)

@@ -1,0 +1,227 @@
+"""What does doctor look at in the member's folder, store and directory, without any network?
+
+Each check returns what it saw and what to do about it; it raises nothing that a person can mend.
+"""
+
+from __future__ import annotations
+
+import shutil
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+from almenara.errors import AlmenaraError, Refused, Unavailable
+from almenara.node.identity import install_admission, load_keys, require_certificate
+from almenara.store import directory as directory_row
+from almenara.store.database import Store
+from almenara.store.tables import SCHEMA_VERSION
+from almenara.trust.admission import RENEWAL_TIME, read_admission
+from almenara.trust.continuity import TrustedDirectory
+from almenara.trust.directory import GRACE, MemberStatus, Standing
+from almenara.trust.repository import root_fingerprint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from almenara.node.identity import MemberKeys
+    from almenara.node.settings import MemberSettings
+    from almenara.trust.directory import Directory
+
+DISK_FEW = 1 << 30
+"""Bytes free below which doctor warns: a busy week of one member's stream."""
+
+DISK_NONE = 100 << 20
+"""Bytes free below which the store may stop any minute: SQLite's log alone grows to tens of MiB."""
+
+ROLE_MARGINS = {
+    "root": timedelta(days=30),
+    "targets": timedelta(days=14),
+    "snapshot": timedelta(days=3),
+    "timestamp": timedelta(hours=12),
+}
+"""How long before its end each role of the directory should have been signed again (repository.py)."""
+
+
+class Verdict(StrEnum):
+    """Say how a check ended."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+class Finding(NamedTuple):
+    """What one check saw, and what to do; `status` is the exit status that a failure asks for."""
+
+    check: str
+    verdict: Verdict
+    seen: str
+    remedy: str = ""
+    status: int = 0
+
+
+def ok(check: str, seen: str) -> Finding:
+    """Return a finding that asks for nothing."""
+    return Finding(check, Verdict.OK, seen)
+
+
+def warn(check: str, seen: str, remedy: str) -> Finding:
+    """Return a finding that a person should look at."""
+    return Finding(check, Verdict.WARN, seen, remedy)
+
+
+def fail(check: str, seen: str, remedy: str, *, kind: type[AlmenaraError] = Refused) -> Finding:
+    """Return a finding of something that does not work, of the kind that the error would be."""
+    return Finding(check, Verdict.FAIL, seen, remedy, kind.exit_status)
+
+
+def failed(check: str, error: AlmenaraError) -> Finding:
+    """Return the finding of an error, whose text says what to do behind its semicolon."""
+    seen, _, remedy = error.text.rpartition("; ")
+    return Finding(check, Verdict.FAIL, f"{seen or remedy} [{error.code}]", remedy, error.exit_status)
+
+
+def intervals(settings: MemberSettings) -> Finding:
+    """Show the intervals in force, in seconds."""
+    found = [
+        f"{name.removesuffix('_s').replace('_', ' ')} {getattr(part, name):g} s"
+        for part in (settings.publisher, settings.subscriber)
+        for name in part.__struct_fields__
+        if name.endswith("_s")
+    ]
+    return ok("intervals", ", ".join(found))
+
+
+def certificate(settings: MemberSettings, now: datetime) -> Finding:
+    """Look at admission and TLS certificate, installing the admission as the node does when it starts."""
+    try:
+        install_admission(settings, read_admission(settings.admission_path))
+        held = require_certificate(settings, now)
+    except AlmenaraError as error:
+        return failed("certificate", error)
+    seen = f"{held.name} of {held.federation}, expires {_date(held.expires)}"
+    if held.renewal_due(now):
+        days = RENEWAL_TIME.days
+        remedy = (
+            f"less than {days} days: send enrolment.json to the coordinator again (almenara member admit)"
+        )
+        return warn("certificate", seen, remedy)
+    return ok("certificate", seen)
+
+
+def keys(settings: MemberSettings) -> tuple[Finding, MemberKeys | None]:
+    """Look at the private keys: there, of mode 0600, readable with the passphrase."""
+    try:
+        held = load_keys(settings)
+    except AlmenaraError as error:
+        return failed("keys", error), None
+    signing, sealing = held.signing.key_id.hex(), held.sealing[0].key_id.hex()
+    older = f" and {len(held.sealing) - 1} older" if len(held.sealing) > 1 else ""
+    return ok("keys", f"signing {signing}, sealing {sealing}{older}"), held
+
+
+def store(settings: MemberSettings) -> Iterator[Finding]:
+    """Look at the store: there, of this program's schema, free to be written, with space on its disk."""
+    try:
+        opened = Store.open(settings.store_path)
+        try:
+            opened.write_now(directory_row.load)  # a write transaction that changes nothing
+        finally:
+            opened.close()
+    except AlmenaraError as error:
+        yield failed("store", error)
+    else:
+        yield ok("store", f"{settings.store_path}, schema {SCHEMA_VERSION}, can be written")
+    free = shutil.disk_usage(settings.state if settings.state.exists() else settings.folder).free
+    seen = f"{free / (1 << 30):.1f} GiB free"
+    if free < DISK_NONE:
+        yield fail("disk", seen, "free space now: nothing more can be accepted soon", kind=Unavailable)
+    elif free < DISK_FEW:
+        yield warn("disk", seen, "free space, or move the state folder to a larger disk")
+    else:
+        yield ok("disk", seen)
+
+
+def trusted_directory(settings: MemberSettings) -> TrustedDirectory | None:
+    """Return the directory that the store keeps, None if there is no store or it has none yet."""
+    try:
+        opened = Store.open(settings.store_path)
+    except AlmenaraError:
+        return None
+    try:
+        saved = opened.read_now(directory_row.load)
+        return None if saved is None else TrustedDirectory.from_bytes(saved)
+    finally:
+        opened.close()
+
+
+def directory(
+    settings: MemberSettings, trusted: TrustedDirectory | None, held: MemberKeys | None, now: datetime
+) -> Iterator[Finding]:
+    """Look at the directory: its standing, when each role expires, what is kept back, who we are in it."""
+    if trusted is None:
+        yield fail(
+            "directory",
+            "none verified yet",
+            "start the node, and see that the broker answers",
+            kind=Unavailable,
+        )
+        return
+    known = trusted.directory()
+    fingerprint = root_fingerprint(settings.root_path.read_bytes())
+    seen = f"version {known.version}, {known.standing(now)}, root {fingerprint}"
+    match known.standing(now):
+        case Standing.FRESH:
+            yield ok("directory", seen)
+        case Standing.GRACE:
+            end = _date(known.expires.first + GRACE)
+            yield warn("directory", seen, f"reach the coordinator: publishing stops {end}")
+        case Standing.EXPIRED:
+            remedy = "reach the coordinator: publishing goes on after the next refresh"
+            yield fail("directory", seen, remedy, kind=Unavailable)
+    for role, margin in ROLE_MARGINS.items():
+        expires: datetime = getattr(known.expires, role)
+        check = f"directory {role}"
+        if now < expires - margin:
+            yield ok(check, f"expires {_date(expires)}")
+        else:
+            yield warn(check, f"expires {_date(expires)}", f"ask the coordinator to sign its {role} again")
+    for change in trusted.kept_back:
+        yield warn(
+            f"member {change.member}",
+            f"{change.change}: keys that it has not vouched for, kept back since {_date(change.since)}",
+            f"ask it by telephone, then: almenara member approve {change.member}",
+        )
+    yield from _ourselves(settings, known, held)
+
+
+def _ourselves(settings: MemberSettings, known: Directory, held: MemberKeys | None) -> Iterator[Finding]:
+    entry = known.members.get(settings.member)
+    if entry is None:
+        yield fail(
+            "membership", f"{settings.member} is not in it", "ask the coordinator to admit this member"
+        )
+        return
+    audiences = ", ".join(audience.id for audience in known.audiences_of(settings.member))
+    seen = f"{entry.id}, {entry.name}: {entry.status}, in {audiences or 'no audience'}"
+    if entry.status is MemberStatus.ACTIVE:
+        yield ok("membership", seen)
+    else:
+        yield fail("membership", seen, "ask the coordinator why")
+    if held is None:
+        return
+    valid = [key.key_id for key in entry.signing_keys if key.valid_until is None]
+    sealing = entry.sealing_key
+    if held.signing.key_id not in valid:
+        remedy = "find the folder whose keys were enrolled, or enrol these"
+        yield fail("keys enrolled", "the directory has another signing key of this member", remedy)
+    elif sealing is None or sealing.key_id not in {key.key_id for key in held.sealing}:
+        remedy = "find the folder whose keys were enrolled: nothing new can be opened without"
+        yield fail("keys enrolled", "the directory has another sealing key of this member", remedy)
+    else:
+        yield ok("keys enrolled", "the directory has both, without an end")
+
+
+def _date(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%MZ}"
