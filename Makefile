@@ -20,7 +20,7 @@ demo: $(KAFKA) ## Run six administrations over a real Kafka on this machine
 	@$(BIN)/almenara demo
 
 test: $(KAFKA) ## Run every test
-	@$(BIN)/pytest
+	@tests/stages
 
 check: $(READY) ## Lint, format, types, layers, schemas
 	$(BIN)/ruff check
