@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from almenara import clock
-from almenara.bus.kafka import Reader, Sender
+from almenara.bus.kafka import Reader, Sender, answers
 from almenara.errors import AlmenaraError, Code, Misconfigured
 from almenara.node.identity import open_member, require_certificate
 from almenara.node.local import Connected, NodeService
@@ -93,18 +93,25 @@ def make_state_folder(settings: MemberSettings) -> None:
 
 
 async def prepare(settings: MemberSettings) -> None:
-    """Install the admission, make the store, and put its directory in force where it knows no newer.
+    """Install the admission, make the store, and put a directory in force: the newest there is.
 
-    The lease must be held. Doing it again changes nothing. Raises Misconfigured.
+    Where no broker answers it is the admission's. The lease must be held. Doing it again changes
+    nothing. Raises Misconfigured.
     """
     identity = await asyncio.to_thread(open_member, settings, now=clock.now())
-    async with Store.create(settings.store_path) as store:
+    files = read_admission(settings.admission_path).directory
+    bootstrap = settings.bootstrap or identity.bootstrap
+    async with Store.create(settings.store_path) as store, Reader(bootstrap, identity.context) as reader:
         follower = _follower(settings, identity, store)
         await follower.load()
-        if follower.current is not None and follower.current.version >= identity.directory.version:
-            return
         try:
-            await follower.take(read_admission(settings.admission_path).directory)
+            if follower.current is None and await answers(bootstrap, identity.context):
+                # A first directory is taken whole, so it must be the newest: members admitted since
+                # the admission was written would else be kept back for a day.
+                wait_s = settings.subscriber.first_directory_wait_s
+                await follower.start(files, reader=reader, federation=settings.federation, wait_s=wait_s)
+            elif follower.current is None or follower.current.version < identity.directory.version:
+                await follower.take(files)
         except AlmenaraError as error:
             # Too old by now, or an older root of trust than what is held: the broker has the newest.
             log.warning("admission.directory_not_taken", code=error.code, error=error.text)
