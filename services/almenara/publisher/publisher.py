@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -28,7 +27,7 @@ from almenara.publisher.groups import grouped
 from almenara.publisher.receipts import receipt_message, vector
 from almenara.publisher.sealing import Sealer
 from almenara.publisher.sending import Sending
-from almenara.publisher.tail import compare_tail
+from almenara.publisher.tail import settle_tail
 from almenara.store import directory as directory_row
 from almenara.store import inbox, outbox, witness
 from almenara.trust.continuity import directory_from_bytes
@@ -112,8 +111,8 @@ class Publisher:
         MESSAGE_ID_REUSED, Unavailable when the directory, the store or the queue cannot take it.
         """
         accepted = self.check(message, audience=audience, to=to)
-        if audience in self._stopped:
-            raise self._stopped[audience]
+        if (stopped := self._stopped.get(audience)) is not None:
+            raise Refused(stopped.code, stopped.text)
         if self._closing:
             raise _stopping()
         if len(self._waiting) >= WAITING_MAX:
@@ -159,7 +158,7 @@ class Publisher:
         """Take up where the store stands: directory and heads of this member's streams."""
         self._heads = await self._store.read(outbox.own_heads)
         for audience in self._heads:
-            self._sending.line(audience).more_in_store = True
+            self._sending.hold(audience)
         await self._reload_directory()
 
     async def run(self, *, sender: Sender, reader: Reader, stopping: asyncio.Event) -> None:
@@ -249,6 +248,7 @@ class Publisher:
             )
 
         committed = await self._store.in_writer(work)
+        self._sending.marked(acknowledged)
         self._heads = heads | committed.heads
         for waiting in taken:
             if not waiting.answer.done():
@@ -260,7 +260,10 @@ class Publisher:
         """Load the directory again when the subscriber has verified a newer one."""
         while True:
             await asyncio.sleep(self._settings.store_poll_s)
-            await self._reload_directory()
+            try:
+                await self._reload_directory()
+            except Unavailable as error:
+                log.warning("directory.not_reloaded", code=error.code, error=error.text)
 
     async def _reload_directory(self) -> None:
         verified_at = await self._store.read(directory_row.verified_at)
@@ -277,33 +280,27 @@ class Publisher:
         return directory
 
     async def _send(self, sender: Sender, reader: Reader) -> None:
-        """Compare the store with the broker's tail, then send whatever it does not hold."""
-        for audience, head in self._heads.items():
-            try:
-                after = await self._broker_holds(head, reader)
-            except Refused as refusal:
-                log.critical("stream.stopped", audience=audience, code=refusal.code, error=refusal.text)
-                self._stopped[audience] = refusal
-                self._sending.stop(audience)
-                continue
-            await self._store.write(partial(outbox.mark_unsent, audience=audience, after=after))
-        await self._sending.run(sender)
+        """Send each stream, once the broker was seen to hold nothing of it that the store does not."""
+        async with asyncio.TaskGroup() as tasks:
+            for head in self._heads.values():
+                tasks.create_task(self._settle(head, reader))
+            await self._sending.run(sender)
 
-    async def _broker_holds(self, head: OwnHead, reader: Reader) -> tuple[int, int]:
-        """Return up to where the broker holds a stream, once broker and directory can tell."""
-        while True:
-            try:
-                return await compare_tail(
-                    reader,
-                    self._store,
-                    stream=Stream(head.audience, self._member),
-                    head=head,
-                    directory=self._publishable_directory(),
-                    now=clock.now(),
-                )
-            except Unavailable as error:
-                log.warning("stream.tail_unread", audience=head.audience, code=error.code, error=error.text)
-                await asyncio.sleep(self._settings.retry_s)
+    async def _settle(self, head: OwnHead, reader: Reader) -> None:
+        try:
+            await settle_tail(
+                reader,
+                self._store,
+                stream=Stream(head.audience, self._member),
+                head=head,
+                directory=self._publishable_directory,
+                retry_s=self._settings.retry_s,
+            )
+        except Refused as refusal:
+            log.critical("stream.stopped", audience=head.audience, code=refusal.code, error=refusal.text)
+            self._stopped[head.audience] = refusal
+        else:
+            self._sending.release(head.audience)
 
     async def _heartbeats(self) -> None:
         """Say on every stream of ours, on time, where its head stands."""
@@ -331,9 +328,16 @@ class Publisher:
             await self._mark_sent()
 
     async def _mark_sent(self) -> None:
+        """Mark what the broker took; while the store cannot be written, a later time will do."""
         acknowledged = self._sending.acknowledgements()
-        if acknowledged:
+        if not acknowledged:
+            return
+        try:
             await self._store.write(lambda connection: outbox.mark_sent(connection, acknowledged))
+        except Unavailable as error:
+            log.warning("outbox.not_marked", code=error.code, error=error.text)
+        else:
+            self._sending.marked(acknowledged)
 
     async def _receipts(self) -> None:
         """Confirm what was received: the first at once, then at most one an interval and audience."""
@@ -341,15 +345,19 @@ class Publisher:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(self._settings.store_poll_s)
-            due = await self._store.read(witness.receipts_due)
+            try:
+                due = await self._store.read(witness.receipts_due)
+            except Unavailable as error:
+                log.warning("receipts.not_read", code=error.code, error=error.text)
+                continue
             for audience, mark in due.items():
                 if loop.time() - last.get(audience, -1e9) < self._settings.receipt_interval_s:
                     continue
+                last[audience] = loop.time()
                 try:
                     await self._confirm(audience, mark)
                 except AlmenaraError as error:
                     log.warning("receipt.unsent", audience=audience, code=error.code, error=error.text)
-                last[audience] = loop.time()
 
     async def _confirm(self, audience: AudienceId, mark: int) -> None:
         received = await self._store.read(lambda connection: vector(connection, audience))

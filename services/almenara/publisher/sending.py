@@ -18,6 +18,7 @@ import structlog
 
 from almenara.errors import AlmenaraError, Unavailable
 from almenara.model.ids import AudienceId, MemberId, Stream
+from almenara.publisher.tail import REFUSED_RETRY_S
 from almenara.store import outbox
 
 if TYPE_CHECKING:
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
 
 LINE_MAX = 64
 """Statements a line keeps in memory; at 512 KiB each that is 32 MiB a stream at worst."""
-
-REFUSED_RETRY_S = 5.0
-"""How long a stream waits after the broker refused its write: only a person's act can mend it."""
 
 log = structlog.get_logger()
 
@@ -69,7 +67,7 @@ class Line:
 
 
 class Sending:
-    """Send every line of one member; `acknowledgements` drains what the next commit should mark."""
+    """Send every line of one member; what was acknowledged is to be marked with the next commit."""
 
     def __init__(self, *, federation: str, member: MemberId, store: Store, retry_s: float) -> None:
         self._federation = federation
@@ -78,12 +76,18 @@ class Sending:
         self._retry_s = retry_s
         self._lines: dict[AudienceId, Line] = {}
         self._wake = asyncio.Event()
-        self._stopped: set[AudienceId] = set()
+        self._held: set[AudienceId] = set()
         self._progress = asyncio.Event()
 
-    def stop(self, audience: AudienceId) -> None:
-        """Send nothing more on a stream: the broker holds something this store does not know."""
-        self._stopped.add(audience)
+    def hold(self, audience: AudienceId) -> None:
+        """Send nothing on a stream until it is released: the broker may hold what the store does not."""
+        self._held.add(audience)
+        self.line(audience).more_in_store = True
+
+    def release(self, audience: AudienceId) -> None:
+        """Send a stream from where the store says that the broker stands."""
+        self._held.discard(audience)
+        self._wake.set()
 
     def line(self, audience: AudienceId) -> Line:
         """Return the line of a stream and see that the sender looks at it."""
@@ -91,13 +95,19 @@ class Sending:
         return self._lines.setdefault(audience, Line())
 
     def acknowledgements(self) -> list[tuple[AudienceId, int, int]]:
-        """Return, and forget, how far each stream was acknowledged since the last call."""
-        found = []
-        for audience, line in self._lines.items():
-            if line.acknowledged is not None:
-                found.append((audience, *line.acknowledged))
+        """Return how far each stream was acknowledged and is not yet marked."""
+        return [
+            (audience, *line.acknowledged)
+            for audience, line in self._lines.items()
+            if line.acknowledged is not None
+        ]
+
+    def marked(self, acknowledgements: Iterable[tuple[AudienceId, int, int]]) -> None:
+        """Forget those acknowledgements: the store has them now."""
+        for audience, epoch, seq in acknowledgements:
+            line = self._lines[audience]
+            if line.acknowledged == (epoch, seq):
                 line.acknowledged = None
-        return found
 
     async def finish(self, timeout_s: float) -> None:
         """Return once the broker has acknowledged all it should get, or when the time is over."""
@@ -112,7 +122,7 @@ class Sending:
     def _unfinished(self) -> list[AudienceId]:
         lines = self._lines.items()
         waiting = [audience for audience, line in lines if line.waiting or line.more_in_store]
-        return [audience for audience in waiting if audience not in self._stopped]
+        return [audience for audience in waiting if audience not in self._held]
 
     def fault(self, audience: AudienceId) -> AlmenaraError | None:
         """Return why a stream does not get through at the moment, None when it does."""
@@ -128,18 +138,18 @@ class Sending:
                 self._wake.clear()
                 for audience, line in self._lines.items():
                     idle = audience not in running or running[audience].done()
-                    wanted = audience not in self._stopped and (line.waiting or line.more_in_store)
+                    wanted = audience not in self._held and (line.waiting or line.more_in_store)
                     if idle and wanted:
                         running[audience] = tasks.create_task(self._drain(audience, line, sender))
 
     async def _drain(self, audience: AudienceId, line: Line, sender: Sender) -> None:
         topic = Stream(audience, self._member).topic(self._federation)
         while line.waiting or line.more_in_store:
-            if not line.waiting:
-                await self._refill(audience, line)
-                continue
-            head = list(line.waiting)
             try:
+                if not line.waiting:
+                    await self._refill(audience, line)
+                    continue
+                head = list(line.waiting)
                 await sender.send(topic, [waiting.record for waiting in head])
             except AlmenaraError as error:
                 if line.fault is None or line.fault.code != error.code:
@@ -165,6 +175,7 @@ class Sending:
             return outbox.unsent(connection, audience, limit=LINE_MAX)
 
         records = await self._store.write(next_records)
+        self.marked(acknowledged)
         line.more_in_store = False
         line.statements(records)
         line.more_in_store = len(records) == LINE_MAX or line.passed_over != passed_over

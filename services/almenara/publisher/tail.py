@@ -7,26 +7,69 @@ the stream stops, and only a new epoch goes on (SPEC, epochs).
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
-from almenara.errors import Code, Held, RecordRefused, Refused, StatementRefused
+import structlog
+
+from almenara import clock
+from almenara.errors import AlmenaraError, Code, Held, RecordRefused, Refused, StatementRefused, Unavailable
 from almenara.store import outbox
 from almenara.trust.admit import VerifiedStatement, admit
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from almenara.bus.kafka import Reader
     from almenara.bus.received import Received
     from almenara.model.ids import Stream
     from almenara.store.database import Store
-    from almenara.store.outbox import OwnHead
+    from almenara.store.outbox import OutboxRecord, OwnHead
     from almenara.trust.directory import Directory
 
 WINDOW = 64
 """Records looked at first from the end; four times as many each time they are heartbeats alone."""
 
 NOTHING_SENT = (0, -1)
+
+REFUSED_RETRY_S = 5.0
+"""How long a stream waits after the broker refused it: only a person's act can mend that."""
+
+log = structlog.get_logger()
+
+
+async def settle_tail(
+    reader: Reader,
+    store: Store,
+    *,
+    stream: Stream,
+    head: OwnHead,
+    directory: Callable[[], Directory],
+    retry_s: float,
+) -> None:
+    """Mark as sent what the broker holds of a stream, and as unsent the rest, once both can tell.
+
+    Waits for broker, directory and store as long as it takes. Raises Refused BROKER_AHEAD when the
+    broker holds what the store does not.
+    """
+    fault = ""
+    while True:
+        try:
+            after = await compare_tail(
+                reader, store, stream=stream, head=head, directory=directory(), now=clock.now()
+            )
+            await store.write(partial(outbox.mark_unsent, audience=stream.audience, after=after))
+        except AlmenaraError as error:
+            if error.code is Code.BROKER_AHEAD:
+                raise
+            if error.code != fault:
+                log.warning("stream.tail_unread", audience=stream.audience, code=error.code, error=error.text)
+            fault = error.code
+            await asyncio.sleep(retry_s if isinstance(error, Unavailable) else REFUSED_RETRY_S)
+        else:
+            return
 
 
 async def compare_tail(
@@ -51,14 +94,26 @@ async def compare_tail(
         window *= 4
     place = (last.head.epoch, last.head.seq)
     ours = await store.read(lambda connection: outbox.statement_at(connection, stream.audience, *place))
+    return held_up_to(last, ours=ours, head=head)
+
+
+def held_up_to(last: VerifiedStatement, *, ours: OutboxRecord | None, head: OwnHead) -> tuple[int, int]:
+    """Return up to which (epoch, seq) of ours the broker holds, by the furthest statement it has.
+
+    `ours` is what the store has at that place. Raises Refused BROKER_AHEAD if it is not the same and
+    no epoch was opened since, by which the store gave up what it does not know.
+    """
+    place = (last.head.epoch, last.head.seq)
     if ours is not None and ours.hash == last.statement_hash:
         return place
     if head.fresh_epoch:
-        return (head.epoch, head.seq)  # the next statement opens an epoch; what lies beyond is given up
+        return (head.epoch, head.seq)  # the next statement opens an epoch
+    if head.epoch > last.head.epoch:
+        return (head.epoch, -1)  # it was opened, and did not leave before a crash
     raise Refused(
         Code.BROKER_AHEAD,
-        f"stream {stream}: the broker holds statement {place[0]}/{place[1]} of ours, which this store never"
-        " made; if the store was restored from a backup run: almenara epoch open",
+        f"stream {last.stream}: the broker holds statement {place[0]}/{place[1]} of ours, which this store"
+        " never made; if the store was restored from a backup run: almenara epoch open",
     )
 
 

@@ -1,0 +1,58 @@
+"""Does the broker hold what the store says we said? The store decides, and stops where it cannot know."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from almenara.errors import Code, Refused
+from almenara.model.ids import Stream
+from almenara.publisher.tail import held_up_to
+from almenara.store.outbox import OutboxRecord, OwnHead
+from almenara.trust.admit import VerifiedStatement, admit
+from unit.trust.federation import NOW, PE, REGION, directory
+from unit.trust.statements import statement
+
+SIGNED = statement()
+
+
+def on_the_broker() -> VerifiedStatement:
+    found = admit(SIGNED.record, stream=Stream(REGION, PE), directory=directory(), now=NOW)
+    assert isinstance(found, VerifiedStatement)
+    return found
+
+
+LAST = on_the_broker()
+EPOCH, SEQ = LAST.head.epoch, LAST.head.seq
+OURS = OutboxRecord(audience=REGION, epoch=EPOCH, seq=SEQ, hash=LAST.statement_hash, record=SIGNED.record)
+HEAD = OwnHead(
+    audience=REGION,
+    epoch=EPOCH,
+    seq=SEQ + 3,
+    hash=bytes(32),
+    issued_at=0,
+    directory_version=1,
+    fresh_epoch=False,
+)
+
+
+def test_a_broker_that_is_behind_is_sent_the_rest() -> None:
+    assert held_up_to(LAST, ours=OURS, head=HEAD) == (EPOCH, SEQ)
+    assert held_up_to(LAST, ours=OURS, head=replace(HEAD, fresh_epoch=True)) == (EPOCH, SEQ)
+
+
+@pytest.mark.parametrize("ours", [None, replace(OURS, hash=bytes(32))], ids=["ahead", "different"])
+def test_a_broker_that_holds_what_the_store_never_made_stops_the_stream(ours: OutboxRecord | None) -> None:
+    with pytest.raises(Refused, match="almenara epoch open") as refusal:
+        held_up_to(LAST, ours=ours, head=HEAD)
+    assert refusal.value.code == Code.BROKER_AHEAD
+
+
+def test_a_store_that_owes_a_new_epoch_goes_on_from_its_head() -> None:
+    head = replace(HEAD, fresh_epoch=True)
+    assert held_up_to(LAST, ours=None, head=head) == (EPOCH, SEQ + 3)
+
+
+def test_an_epoch_opened_and_not_sent_before_a_crash_is_sent_now() -> None:
+    head = replace(HEAD, epoch=EPOCH + 9, seq=2)
+    assert held_up_to(LAST, ours=None, head=head) == (EPOCH + 9, -1)
