@@ -20,7 +20,7 @@ import structlog
 from almenara import clock
 from almenara.bus.received import Access
 from almenara.clock import to_micros
-from almenara.errors import AlmenaraError, Code, Unavailable
+from almenara.errors import AlmenaraError, Code, Refused, Unavailable
 from almenara.store import inbox
 from almenara.subscriber.absorb import Absorbed, Absorber, Seek
 from almenara.trust.directory import Standing
@@ -131,25 +131,25 @@ class Subscriber:
             await self._absorb(batch, self.follower.current)
 
     async def _assign(self, reader: Reader, streams: Sequence[Stream]) -> bool:
-        """Read these streams, each from where the store stands; return whether the broker answered."""
-        states = await self._store.read(lambda connection: self._absorber.states(connection, streams))
-        self._streams = {stream.topic(self._federation): stream for stream in streams}
-        positions = {topic: states[stream].row.next_offset or None for topic, stream in self._streams.items()}
+        """Read these streams, each from where the store stands; return whether broker and store let us."""
         try:
+            states = await self._store.read(lambda connection: self._absorber.states(connection, streams))
+            self._streams = {stream.topic(self._federation): stream for stream in streams}
+            positions = {t: states[stream].row.next_offset or None for t, stream in self._streams.items()}
             access = await reader.assign(positions)
-        except Unavailable as error:
+            rows = [(self._streams[topic], found.value) for topic, found in access.items()]
+            now = to_micros(clock.now())
+            await self._store.write(lambda connection: inbox.save_access(connection, rows, at=now))
+        except (Unavailable, Refused) as error:
             log.warning("streams.not_assigned", code=error.code, error=error.text)
             await asyncio.sleep(self._settings.retry_s)
             return False
-        now = to_micros(clock.now())
-        rows = [(self._streams[topic], found.value) for topic, found in access.items()]
-        await self._store.write(lambda connection: inbox.save_access(connection, rows, at=now))
         return True
 
     async def _poll(self, reader: Reader) -> list[tuple[Stream, Received]]:
         try:
             records = await reader.poll(self._settings.poll_s, max_records=POLL_RECORDS_MAX)
-        except Unavailable as error:
+        except (Unavailable, Refused) as error:  # refused: a right was taken away while we asked
             log.warning("broker.silent", code=error.code, error=error.text)
             await asyncio.sleep(self._settings.retry_s)
             return []
@@ -186,7 +186,11 @@ class Subscriber:
             return absorbed
 
     async def _seek(self, reader: Reader) -> None:
-        """Carry out the seeks that are due; one the broker does not answer stays due."""
+        """Carry out the seeks that are due; one the broker does not answer stays due, behind the others.
+
+        One that it refuses is dropped: once the stream may be read again, it is read from where the
+        store stands.
+        """
         now = clock.now()
         for stream, seek in list(self._seeks.items()):
             if seek.at > now:
@@ -195,5 +199,8 @@ class Subscriber:
                 await reader.seek(stream.topic(self._federation), seek.offset)
             except Unavailable as error:
                 log.warning("stream.not_moved", stream=str(stream), code=error.code, error=error.text)
+                self._seeks[stream] = self._seeks.pop(stream)
                 return
+            except Refused as refusal:
+                log.warning("stream.not_moved", stream=str(stream), code=refusal.code, error=refusal.text)
             del self._seeks[stream]
