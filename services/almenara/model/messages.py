@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from uuid import UUID
 
+import msgspec
+
 from almenara.model.alert import Part
 from almenara.model.bodies import KINDS, Body
 from almenara.model.codes import (
@@ -96,3 +98,8 @@ class Message(Part, frozen=True, kw_only=True):
     def kind(self) -> Kind:
         """Return which document this is."""
         return KINDS[type(self.body)]
+
+
+# msgspec (0.22) describes a type to itself when it is first decoded, and the process crashes if two
+# threads come to that at once. So it is done while this module is imported, by one thread.
+msgspec.json.Decoder(Message)

@@ -58,6 +58,10 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return msgspec.json.format(msgspec.json.encode(self)) + b"\n"
 
 
+# Made with the module: two threads that first decode a type at once crash msgspec (model/messages.py).
+_ADMISSION = msgspec.json.Decoder(Admission)
+
+
 class MemberCertificate(msgspec.Struct, frozen=True, kw_only=True):
     """What the certificate of a member says that the node must know."""
 
@@ -101,7 +105,7 @@ def read_admission(path: Path) -> Admission:
     if len(data) > ADMISSION_MAX:
         raise _wrong(path, f"more than {ADMISSION_MAX} bytes", "name the coordinator's file")
     try:
-        admission = msgspec.json.decode(data, type=Admission)
+        admission = _ADMISSION.decode(data)
         federation_name(admission.federation)
         member_id(admission.member)
     except (msgspec.DecodeError, Refused) as exc:

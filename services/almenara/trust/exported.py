@@ -77,6 +77,10 @@ class ExportedRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         return hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(self, sha256=""))).hexdigest()
 
 
+# Made with the module: two threads that first decode a type at once crash msgspec (model/messages.py).
+_EXPORTED = msgspec.json.Decoder(ExportedRecord)
+
+
 class VerifiedExport(msgspec.Struct, frozen=True, kw_only=True):
     """A record whose author is proven from the root on; `messages` is None if it stays sealed."""
 
@@ -127,7 +131,7 @@ def parse_exported(data: bytes) -> ExportedRecord:
     if len(data) > EXPORT_MAX:
         raise RecordRefused(Code.OVERSIZE, f"{_SUBJECT}: more than {EXPORT_MAX} bytes; name another file")
     try:
-        exported = msgspec.json.decode(data, type=ExportedRecord)
+        exported = _EXPORTED.decode(data)
         member_id(exported.publisher)
         audience_id(exported.audience)
     except (msgspec.DecodeError, UnicodeDecodeError, Refused) as exc:

@@ -62,6 +62,10 @@ class _Container(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     secret: bytes
 
 
+# Made with the module: two threads that first decode a type at once crash msgspec (model/messages.py).
+_CONTAINER = msgspec.json.Decoder(_Container)
+
+
 class SigningKey:
     """A member's Ed25519 signing key: says who it is, and signs."""
 
@@ -211,7 +215,7 @@ def _pack(kind: _Kind, key_id: bytes, secret: bytes, passphrase: bytes | None) -
 
 def _unpack(path: Path, kind: _Kind, length: int, passphrase: bytes | None) -> tuple[str, bytes]:
     try:
-        container = msgspec.json.decode(read_secret(path), type=_Container)
+        container = _CONTAINER.decode(read_secret(path))
     except msgspec.DecodeError as exc:
         raise unreadable(path, "not a key file of almenara", "name the file that `keys` made") from exc
     if container.kind != kind:

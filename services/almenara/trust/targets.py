@@ -62,6 +62,11 @@ class FederationFile(
     schemas: tuple[_Hex32, ...]
 
 
+# Now, for two threads that first decode a type at once crash msgspec (model/messages.py).
+for _shape in (MemberFile, AudienceFile, FederationFile):
+    msgspec.json.Decoder(_shape)
+
+
 class VerifiedTargets(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The target files of one directory version, proven by TUF, and when its roles expire."""
 
