@@ -36,12 +36,13 @@ def open_(config: Path) -> None:
     Example:
       almenara epoch open --config PE/member.toml
     """
+    from almenara.cli.output import count
     from almenara.cli.reach import load
     from almenara.node.node import open_epochs
 
     settings = load(config)
     streams = open_epochs(settings)
-    click.echo(f"{settings.member}: {streams} streams open a new epoch with their next statement")
+    click.echo(f"{settings.member}: {count(streams, 'stream')} to open a new epoch with the next statement")
     click.echo("")
     click.echo("next: start the node again")
     click.echo(f"  almenara node run --config {config}")

@@ -188,6 +188,7 @@ def export(*, name: str, target: Path, sender: str, disclose: bool, config: Path
       almenara inbox export PE-2026-000123 --output r.bin --disclose
     """
     from almenara.cli.choosing import find
+    from almenara.cli.output import count
     from almenara.cli.reach import load, reading
     from almenara.errors import Code, Misconfigured
     from almenara.trust.exported import ExportedRecord, verify_exported
@@ -217,7 +218,8 @@ def export(*, name: str, target: Path, sender: str, disclose: bool, config: Path
     if verified.messages is None:
         click.echo("its content stays sealed; --disclose would put in the key that opens it")
     else:
-        click.echo(f"whoever has it reads the {len(verified.messages)} messages of this statement")
+        messages = count(len(verified.messages), "message")
+        click.echo(f"whoever has it reads this statement: {messages}")
     click.echo("")
     click.echo("next, anybody, anywhere:")
     click.echo(f"  almenara verify {target} --root-fingerprint {fingerprint}")

@@ -11,6 +11,7 @@ from almenara.bus.kafka import Reader, answers
 from almenara.bus.kafka.probe import writable
 from almenara.bus.received import Access
 from almenara.cli.checks import Finding, fail, failed, ok, warn
+from almenara.cli.output import count
 from almenara.client import connect
 from almenara.errors import AlmenaraError, Code, Held, MessageRefused, Refused, Unavailable
 from almenara.model.bodies import Received as Vector
@@ -115,7 +116,7 @@ async def _access(line: _Line, settings: MemberSettings, directory: Directory) -
 
 def _all(check: str, asked: list[str], wrong: list[str], remedy: str) -> Finding:
     if not wrong:
-        return ok(check, f"{len(asked)} streams")
+        return ok(check, count(len(asked), "topic"))
     return fail(check, f"not so: {', '.join(sorted(set(wrong)))}", remedy)
 
 

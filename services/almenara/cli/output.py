@@ -112,3 +112,8 @@ def _text(value: Value) -> str:
 def _inert_cell(text: str) -> str:
     shown = printable(text)
     return f"'{shown}" if text.startswith(_FORMULA) else shown
+
+
+def count(number: int, thing: str) -> str:
+    """Return `1 message`, `2 messages`."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

@@ -127,6 +127,7 @@ def _messages(verified: VerifiedExport) -> list[dict[str, Any]]:
 
 
 def _print_page(verified: VerifiedExport, lang: str) -> None:
+    from almenara.cli.output import count
     from almenara.cli.pages import message_page
     from almenara.errors import MessageRefused
     from almenara.logs import printable
@@ -151,7 +152,7 @@ def _print_page(verified: VerifiedExport, lang: str) -> None:
     if verified.messages is None:
         click.echo("content        sealed: it was exported without --disclose")
         return
-    click.echo(f"content        {len(verified.messages)} messages, opened by the key in the file")
+    click.echo(f"content        {count(len(verified.messages), 'message')}, opened by the key in the file")
     for each, row in zip(verified.messages, report["messages"], strict=True):
         click.echo("")
         if not isinstance(each.message, MessageRefused):

@@ -32,7 +32,7 @@ def test_after_epoch_open_the_next_statement_begins_an_epoch(site: MemberSite) -
     before = own_epoch(site)
     shown = site.almenara("epoch", "open")
     assert shown.status == 0
-    assert "PE: 1 streams open a new epoch" in shown.out
+    assert "PE: 1 stream to open a new epoch" in shown.out
     assert own_epoch(site) == before
     site.publish()
     assert own_epoch(site) > before
