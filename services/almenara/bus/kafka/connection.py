@@ -20,12 +20,14 @@ from almenara.errors import Code, Refused, Unavailable
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
 REQUEST_TIMEOUT_S = 10.0
 """Wait for one answer of the broker: it takes milliseconds, a restart 5 s."""
 
 _LET_GO_S = 0.02
+
+_START_GRACE_S = 1.0
 
 
 async def answers(bootstrap: str, context: ssl.SSLContext, *, timeout_s: float = 2.0) -> bool:
@@ -47,16 +49,46 @@ async def answers(bootstrap: str, context: ssl.SSLContext, *, timeout_s: float =
     return True
 
 
-@asynccontextmanager
-async def starting(close: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
-    """Close a client if what starts it fails."""
+async def to_the_end(closing: Coroutine[Any, Any, None]) -> None:
+    """Close something whole even if we are cancelled meanwhile; the cancellation goes on afterwards.
+
+    A client that is closed by halves keeps its connections open. What closes must be bounded in time.
+    """
+    task = asyncio.ensure_future(closing)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as exc:
+            cancelled = exc
+    task.result()
+    if cancelled is not None:
+        raise cancelled
+
+
+async def start(starting: Coroutine[Any, Any, None], close: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Start a client, and close it if that fails.
+
+    aiokafka forgets a connection over which it is just asking for the first metadata when it is
+    cancelled there, so a cancelled start is given a moment to come to its end first.
+    """
+    task = asyncio.ensure_future(starting)
     try:
-        yield
+        await asyncio.shield(task)
     except BaseException:
-        await close()
-        # aiokafka does not wait for the end of a connection that the broker turned away.
-        await asyncio.sleep(_LET_GO_S)
+        await to_the_end(_abandon(task, close))
         raise
+
+
+async def _abandon(task: asyncio.Future[None], close: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    await asyncio.wait([task], timeout=_START_GRACE_S)
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.exception()  # seen: whoever waited for it was cancelled
+    await close()
+    # aiokafka does not wait for the end of a connection that the broker turned away.
+    await asyncio.sleep(_LET_GO_S)
 
 
 @asynccontextmanager

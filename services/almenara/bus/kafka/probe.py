@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaClient
 from aiokafka.errors import TopicAuthorizationFailedError, UnknownTopicOrPartitionError, for_code
 from aiokafka.protocol.produce import ProduceRequest
 
-from almenara.bus.kafka.connection import REQUEST_TIMEOUT_S, connection, named, starting
+from almenara.bus.kafka.connection import REQUEST_TIMEOUT_S, connection, named, start
 
 if TYPE_CHECKING:
     import ssl
@@ -39,8 +39,7 @@ async def writable(
     found = set()
     async with named(bootstrap, request_timeout_s):
         client = AIOKafkaClient(**connection(bootstrap, context, "almenara-probe", request_timeout_s))
-        async with starting(client.close):
-            await client.bootstrap()
+        await start(client.bootstrap(), client.close)
         try:
             for topic in topics:
                 node = client.get_random_node()

@@ -28,7 +28,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.offset import OffsetRequest
 
 from almenara.bus.configuration import BATCH_MAX
-from almenara.bus.kafka.connection import REQUEST_TIMEOUT_S, connection, named, starting
+from almenara.bus.kafka.connection import REQUEST_TIMEOUT_S, connection, named, start, to_the_end
 from almenara.bus.received import Access, Received
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Reader:
         await self._close_consumer()
         if self._client is not None:
             client, self._client = self._client, None
-            await client.close()
+            await to_the_end(client.close())
 
     async def probe(self, topics: Collection[str]) -> dict[str, Access]:
         """Ask the broker whether each topic can be read; raise Unavailable if it does not answer.
@@ -210,7 +210,7 @@ class Reader:
                     # Compaction may have removed the last ones: only the position tells.
                     position = await consumer.position(partition)
             finally:
-                await _stop(consumer)
+                await to_the_end(_stop(consumer))
         return found
 
     async def _probe(self, topics: Collection[str]) -> dict[str, Access]:
@@ -273,8 +273,7 @@ class Reader:
                 client = AIOKafkaClient(
                     **connection(self._bootstrap, self._context, self._client_id, self._timeout_s)
                 )
-                async with starting(client.close):
-                    await client.bootstrap()
+                await start(client.bootstrap(), client.close)
                 self._client = client
         return await self._client.send(self._client.get_random_node() if node is None else node, request)
 
@@ -335,14 +334,13 @@ class Reader:
             fetch_max_bytes=self._fetch_max,
             max_partition_fetch_bytes=BATCH_MAX,
         )
-        async with starting(consumer.stop):
-            await consumer.start()
+        await start(consumer.start(), consumer.stop)
         return consumer
 
     async def _close_consumer(self) -> None:
         if self._consumer is not None:
             consumer, self._consumer = self._consumer, None
-            await _stop(consumer)
+            await to_the_end(_stop(consumer))
 
 
 async def _stop(consumer: AIOKafkaConsumer) -> None:

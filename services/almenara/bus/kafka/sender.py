@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError
 
 from almenara.bus.configuration import BATCH_MAX
-from almenara.bus.kafka.connection import REQUEST_TIMEOUT_S, connection, named, starting
+from almenara.bus.kafka.connection import REQUEST_TIMEOUT_S, connection, named, start, to_the_end
 
 if TYPE_CHECKING:
     import ssl
@@ -79,7 +79,7 @@ class Sender:
             self._spent.append(self._line)
             self._line = None
         while self._spent:
-            await _close_producer(self._spent.pop().producer, self._timeout_s)
+            await to_the_end(_close_producer(self._spent.pop().producer, self._timeout_s))
 
     async def send(self, topic: str, values: Sequence[bytes]) -> int:
         """Write the values to the topic and return the offset of the last, -1 if the broker forgot it.
@@ -142,8 +142,8 @@ class Sender:
     async def _open(self) -> _Line:
         async with self._opening:
             for line in [line for line in self._spent if line.users == 0]:
-                await _close_producer(line.producer, self._timeout_s)
                 self._spent.remove(line)
+                await to_the_end(_close_producer(line.producer, self._timeout_s))
             if self._line is None:
                 producer = AIOKafkaProducer(
                     **connection(self._bootstrap, self._context, self._client_id, self._timeout_s),
@@ -153,8 +153,7 @@ class Sender:
                     max_batch_size=BATCH_MAX,
                     max_request_size=BATCH_MAX,
                 )
-                async with starting(producer.stop):
-                    await producer.start()
+                await start(producer.start(), producer.stop)
                 self._line = _Line(producer)
             return self._line
 
