@@ -1,0 +1,33 @@
+"""One storm for a whole run: `pytest tests/chaos --kills 20 --seed 1`; its table stands at the end."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from chaos.storm import storm
+from chaos.table import table
+
+if TYPE_CHECKING:
+    from chaos.storm import Outcome
+
+TABLE = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture(scope="session")
+def outcome(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    """Return what the storm left behind; nothing of it runs any more."""
+    kills, seed = request.config.getoption("--kills"), request.config.getoption("--seed")
+    found = asyncio.run(storm(tmp_path_factory.mktemp("storm"), seed=seed, kills=kills))
+    request.config.stash[TABLE] = table(found, seed=seed)
+    return found
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print the table, whether the tests passed or not."""
+    if TABLE in config.stash:
+        terminalreporter.section("storm")
+        for line in config.stash[TABLE]:
+            terminalreporter.write_line(line)

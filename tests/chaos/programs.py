@@ -1,0 +1,218 @@
+"""How do the broker and the nodes of a storm run? Each is a program that is started again when it ends.
+
+What an init system does for them in service is done here: a program that ends is started anew, once
+everything of its last life has gone. To stop one: SIGTERM, which drains; 20 s; SIGKILL. Only processes
+that were started here are ended, each by its own id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+import psutil
+
+from almenara.bus import bound
+from almenara.errors import Unavailable
+from almenara.node.settings import ENVIRONMENT_PREFIX
+from almenara.node.supervise import Ready
+
+if TYPE_CHECKING:
+    from asyncio.subprocess import Process
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from almenara.node.settings import MemberSettings
+    from chaos.schedule import Target
+
+T = TypeVar("T")
+
+COMMAND = (sys.executable, "-m", "almenara.cli")
+
+AGAIN_S = 0.2
+"""Between the end of a program and its next start."""
+
+STOP_TIMEOUT_S = 20.0
+
+GONE_TIMEOUT_S = 10.0
+"""How long what a killed program had started may outlive it: the kernel kills it at once."""
+
+_POLL_S = 0.05
+
+
+class Program:
+    """One program and its successive processes; `faults` tells what it did that it should not."""
+
+    def __init__(
+        self, name: str, arguments: Sequence[str], *, folder: Path, environment: Mapping[str, str]
+    ) -> None:
+        self.name = name
+        self.log = folder / "program.log"
+        self.ready_file = folder / "ready.json"
+        self.faults: list[str] = []
+        self._command = [*COMMAND, *arguments, "--ready-file", str(self.ready_file)]
+        inherited = {key: text for key, text in os.environ.items() if not key.startswith(ENVIRONMENT_PREFIX)}
+        self._environment = {**inherited, **environment}
+        self._process: Process | None = None
+        self._family: list[psutil.Process] = []
+        self._killed = False
+        self._stopping = asyncio.Event()
+
+    @property
+    def ready(self) -> bool:
+        """Tell whether the program runs and says that it is ready."""
+        return self._process is not None and self._process.returncode is None and self.ready_file.exists()
+
+    async def kill(self) -> None:
+        """Kill the program, once it is ready, with SIGKILL; its next life begins by itself."""
+        process = await _until(lambda: self._process if self.ready else None)
+        self._family = _descendants(process)
+        self._killed = True
+        process.kill()
+
+    async def keep(self) -> None:
+        """Run the program again and again until `stop`."""
+        while not self._stopping.is_set():
+            self._killed = False
+            self.ready_file.unlink(missing_ok=True)
+            with self.log.open("ab") as log:
+                self._process = await asyncio.create_subprocess_exec(
+                    *bound.command(self._command),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env=self._environment,
+                    # Ctrl-C in a terminal reaches the test, which stops its programs in order.
+                    start_new_session=True,
+                )
+            status = await self._process.wait()
+            # A program that ends as unavailable asks to be started again: its store is still held.
+            if not self._killed and not self._stopping.is_set() and status != Unavailable.exit_status:
+                self.faults.append(f"{self.name}: ended by itself with status {status}; read {self.log}")
+            await self._until_gone()
+            await asyncio.sleep(AGAIN_S)
+
+    async def stop(self) -> None:
+        """End the program for good, and see that it leaves nothing running."""
+        self._stopping.set()
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        self._family = _descendants(process)
+        try:
+            with suppress(ProcessLookupError):
+                process.terminate()
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                await process.wait()
+            if process.returncode != 0:
+                self.faults.append(f"{self.name}: stopped with status {process.returncode}; read {self.log}")
+        except TimeoutError:
+            self.faults.append(f"{self.name}: did not stop in {STOP_TIMEOUT_S:.0f} s; read {self.log}")
+        finally:
+            if process.returncode is None:
+                process.kill()
+
+    async def _until_gone(self) -> None:
+        """Wait for the end of what the program had started; what stays is a fault, and is killed."""
+        family, self._family = self._family, []
+        _, alive = await asyncio.to_thread(psutil.wait_procs, family, timeout=GONE_TIMEOUT_S)
+        for process in alive:
+            self.faults.append(f"{self.name}: its process {process.pid} outlived it")
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+
+
+class BrokerProgram(Program):
+    """`almenara broker run` over a federation's folder."""
+
+    def __init__(self, state: Path, folder: Path) -> None:
+        super().__init__("broker", ("broker", "run", "--state", str(state)), folder=folder, environment={})
+
+
+class NodeProgram(Program):
+    """`almenara node run` of a member: a parent and two children."""
+
+    def __init__(self, settings: MemberSettings, environment: Mapping[str, str]) -> None:
+        super().__init__(
+            f"node of {settings.member}",
+            ("node", "run", "--config", str(settings.file)),
+            folder=settings.folder,
+            environment=environment,
+        )
+        self._last_victim: dict[Target, int] = {}
+
+    async def kill_child(self, part: Target) -> None:
+        """Kill one child of the node, once it runs, with SIGKILL; its parent starts it again."""
+        pid = await _until(lambda: self._child(part))
+        self._last_victim[part] = pid
+        os.kill(pid, signal.SIGKILL)
+
+    def _child(self, part: Target) -> int | None:
+        """Return the child's process id as the node tells it, if it is a living child of our own node."""
+        if self._process is None or not self.ready:
+            return None
+        with suppress(FileNotFoundError, psutil.NoSuchProcess):
+            ready = msgspec.json.decode(self.ready_file.read_bytes(), type=Ready)
+            pid = ready.children[part]
+            child = psutil.Process(pid)
+            alive = child.status() != psutil.STATUS_ZOMBIE and child.ppid() == self._process.pid
+            return pid if alive and pid != self._last_victim.get(part) else None
+        return None
+
+    def crashes(self) -> list[str]:
+        """Return the children that ended by themselves, by the log of their parent."""
+        found = []
+        for line in self.log.read_bytes().splitlines():
+            if not line.startswith(b"{"):
+                continue  # Python's own words
+            event = msgspec.json.decode(line, type=_Event)
+            if event.event == "child.ended" and event.status != -signal.SIGKILL:
+                found.append(
+                    f"{self.name}: its {event.part} ended with status {event.status}; read {self.log}"
+                )
+        return found
+
+
+class _Event(msgspec.Struct, frozen=True):
+    event: str
+    part: str = ""
+    status: int = 0
+
+
+@asynccontextmanager
+async def kept(program: Program) -> AsyncIterator[None]:
+    """Keep a program running while the caller works; then stop it, whatever happened."""
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(program.keep())
+        try:
+            yield
+        finally:
+            await program.stop()
+
+
+async def until_ready(program: Program, *, timeout_s: float) -> None:
+    """Return when the program says that it is ready; raise TimeoutError naming its log."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            await _until(lambda: program.ready or None)
+    except TimeoutError as exc:
+        raise TimeoutError(f"{program.name}: not ready in {timeout_s:.0f} s; read {program.log}") from exc
+
+
+async def _until(find: Callable[[], T | None]) -> T:
+    """Return what is found, once it is; another process brings it about."""
+    while (found := find()) is None:  # noqa: ASYNC110 - no event of ours tells
+        await asyncio.sleep(_POLL_S)
+    return found
+
+
+def _descendants(process: Process) -> list[psutil.Process]:
+    try:
+        return psutil.Process(process.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
