@@ -299,6 +299,7 @@ class Publisher:
         except Refused as refusal:
             log.critical("stream.stopped", audience=head.audience, code=refusal.code, error=refusal.text)
             self._stopped[head.audience] = refusal
+            self._sending.stop(head.audience)
         else:
             self._sending.release(head.audience)
 

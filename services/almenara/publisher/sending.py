@@ -77,6 +77,7 @@ class Sending:
         self._lines: dict[AudienceId, Line] = {}
         self._wake = asyncio.Event()
         self._held: set[AudienceId] = set()
+        self._stopped: set[AudienceId] = set()
         self._progress = asyncio.Event()
 
     def hold(self, audience: AudienceId) -> None:
@@ -88,6 +89,11 @@ class Sending:
         """Send a stream from where the store says that the broker stands."""
         self._held.discard(audience)
         self._wake.set()
+
+    def stop(self, audience: AudienceId) -> None:
+        """Never send a stream that is held, and wait for nothing of it: a person must mend it first."""
+        self._stopped.add(audience)
+        self._progress.set()
 
     def line(self, audience: AudienceId) -> Line:
         """Return the line of a stream and see that the sender looks at it."""
@@ -122,7 +128,7 @@ class Sending:
     def _unfinished(self) -> list[AudienceId]:
         lines = self._lines.items()
         waiting = [audience for audience, line in lines if line.waiting or line.more_in_store]
-        return [audience for audience in waiting if audience not in self._held]
+        return [audience for audience in waiting if audience not in self._stopped]
 
     def fault(self, audience: AudienceId) -> AlmenaraError | None:
         """Return why a stream does not get through at the moment, None when it does."""
