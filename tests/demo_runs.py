@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import subprocess
 import sys
 from typing import TYPE_CHECKING, NamedTuple
@@ -23,6 +24,8 @@ class Ran(NamedTuple):
     folder: Path
     status: int
     lines: list[str]
+    processor_s: float
+    """Processor time of it and of all that it started."""
 
     @property
     def seconds(self) -> float:
@@ -49,9 +52,16 @@ def almenara(*arguments: str, timeout_s: float = 60.0) -> subprocess.CompletedPr
 
 def run_demo(folder: Path, *arguments: str, timeout_s: float) -> Ran:
     """Run a demonstration in a folder to its end."""
+    before = _processor_s()
     ended = almenara("demo", "--state", str(folder), *arguments, timeout_s=timeout_s)
     assert ended.stderr == ""
-    return Ran(folder, ended.returncode, ended.stdout.splitlines())
+    return Ran(folder, ended.returncode, ended.stdout.splitlines(), _processor_s() - before)
+
+
+def _processor_s() -> float:
+    """Return the processor time of all children that have ended, theirs included."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def processes_of(folder: Path) -> list[str]:

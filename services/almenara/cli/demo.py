@@ -118,7 +118,7 @@ async def _plain(folder: Path, screen: Screen) -> Verdict:
     screen.line(f"publish to another's inbox:     {outcome.delivered}, {outcome.delivered.number} deliveries")
     report.show_refused(outcome.verdict, outcome.injected, outcome.site.federation.name, screen)
     report.show_discrepancies(outcome.verdict, screen)
-    _show_commands(outcome.site, screen)
+    _show_commands(outcome.site, screen, example=outcome.example)
     return outcome.verdict
 
 
@@ -150,15 +150,26 @@ def _number(members: str) -> int | None:
     return int(members)
 
 
-def _show_commands(site: Site, screen: Screen) -> None:
-    """Write how to look at what is left, and how to start it again."""
+def _show_commands(site: Site, screen: Screen, *, example: str = "") -> None:
+    """Write how to look at what is left, and how to start it again.
+
+    `example` is the reference of a message that the second member holds.
+    """
     program = _program()
     [first, second, *_] = site.members.values()
+    looks = [f"inbox list --level HIGH --config {second.folder}", f"streams --config {first.folder}"]
+    if example:
+        record = site.folder / "record.bin"
+        looks += [
+            f"quarantine list --config {second.folder}",
+            f"inbox show {example} --config {second.folder}",
+            f"inbox export {example} --output {record} --config {second.folder}",
+            f"verify {record} --root-fingerprint {site.federation.fingerprint}",
+        ]
     screen.line()
-    screen.line("look at it, the nodes need not run:")
-    screen.line(f"  {program} inbox list --level HIGH --config {second.folder}")
-    screen.line(f"  {program} streams --config {first.folder}")
-    screen.line(f"  {program} quarantine list --config {second.folder}")
+    screen.line("look at it; the nodes need not run:")
+    for look in looks:
+        screen.line(f"  {program} {look}")
     screen.line("start it again, each in a terminal of its own:")
     screen.line(f"  {program} broker run --state {site.federation.folder}")
     screen.line(f"  {program} node run --config {first.folder}")

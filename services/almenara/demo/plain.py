@@ -78,6 +78,8 @@ class Outcome(NamedTuple):
     site: Site
     verdict: Verdict
     injected: Sequence[Injected]
+    example: str
+    """The reference of the alert that the intruder would withdraw."""
     accepted: Spread
     """From the call of publish to its answer: signed and on disk."""
     delivered: Spread
@@ -125,6 +127,7 @@ async def run(folder: Path, screen: Screen) -> Outcome:
         site=site,
         verdict=msgspec.structs.replace(verdict, discrepancies=(*faults, *verdict.discrepancies)),
         injected=injected,
+        example=_victim(samples).message.reference,
         accepted=spread(published.accepted_us),
         delivered=spread(delays),
     )
@@ -153,12 +156,7 @@ async def _intrude(
 ) -> Sequence[Injected]:
     """Put a forgery and a replay into Kafka and wait until their readers have refused them."""
     with screen.step("intruder") as step:
-        target = next(
-            sample.message.message_id
-            for sample in samples
-            if (sample.sender, sample.audience, sample.message.kind) == (VICTIM, REGION, Kind.RISK_ALERT)
-            and not sample.message.recipients
-        )
+        target = _victim(samples).message.message_id
         genuine = (await buses[VICTIM].node.export(target)).record
         injected = await inject(
             site.federation,
@@ -183,3 +181,13 @@ async def _intrude(
         if not open_cases:
             step.result = "a forgery and a replay put into Kafka, refused by every reader"
     return injected
+
+
+def _victim(samples: Sequence[Sample]) -> Sample:
+    """Return the alert to the whole region that the intruder would withdraw."""
+    return next(
+        sample
+        for sample in samples
+        if (sample.sender, sample.audience, sample.message.kind) == (VICTIM, REGION, Kind.RISK_ALERT)
+        and not sample.message.recipients
+    )
