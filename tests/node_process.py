@@ -1,0 +1,85 @@
+"""A member's node as people run it: `almenara node run` in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Self
+
+import msgspec
+
+from almenara.bus import bound
+from almenara.node.supervise import Ready, ready_path
+
+if TYPE_CHECKING:
+    from almenara.node.settings import MemberSettings
+
+TIMEOUT_S = 60.0
+
+
+class NodeProcess:
+    """Start it, wait until it is ready, and end it as a test wants."""
+
+    def __init__(self, settings: MemberSettings, *, single: bool = False) -> None:
+        self.settings = settings
+        self._arguments = ["--single-process"] if single else []
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def start(self) -> None:
+        ready_path(self.settings).unlink(missing_ok=True)
+        program = [sys.executable, "-m", "almenara.cli", "node", "run", *self._arguments]
+        with (self.settings.folder / "node.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                bound.command([*program, "--config", str(self.settings.file)]), stderr=log, stdout=log
+            )
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None
+        return self._process
+
+    def ready(self) -> Ready:
+        """Return what the node says of itself, once it is ready."""
+        until = time.monotonic() + TIMEOUT_S
+        while time.monotonic() < until:
+            if self.process.poll() is not None:
+                raise AssertionError(
+                    f"{self.settings.member} ended with {self.process.returncode}\n{self.log()}"
+                )
+            try:
+                return msgspec.json.decode(ready_path(self.settings).read_bytes(), type=Ready)
+            except FileNotFoundError:
+                time.sleep(0.05)
+        raise AssertionError(f"{self.settings.member} is not ready\n{self.log()}")
+
+    def log(self) -> str:
+        return (self.settings.folder / "node.log").read_text()
+
+    def kill(self) -> None:
+        """End the parent as a power cut does."""
+        self.process.kill()
+        self.process.wait(TIMEOUT_S)
+
+    def end(self) -> int:
+        """Ask it to end and return its status."""
+        self.process.terminate()
+        return self.process.wait(TIMEOUT_S)
+
+
+def alive(pid: int) -> bool:
+    """Tell whether a process runs; one that has ended and waits for its parent does not."""
+    try:
+        os.kill(pid, 0)
+        state = open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0]  # noqa: PTH123, SIM115
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+    return state != "Z"
