@@ -14,6 +14,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from almenara.model.ids import AudienceId, MemberId, Stream
 from almenara.store.outbox import LOOKUP_CHUNK
+from almenara.store.rows import insert_rows
 from almenara.store.tables import NOT_OPENED, access, chain, gap, message, sender_key, statement
 from almenara.wire.chain import OpenGap
 
@@ -95,8 +96,6 @@ _UPSERT_CHAIN = _UPSERT_CHAIN.on_conflict_do_update(
     index_elements=["audience", "publisher"],
     set_={c.name: _UPSERT_CHAIN.excluded[c.name] for c in chain.columns if not c.primary_key},
 )
-_INSERT_STATEMENT = statement.insert()
-_INSERT_MESSAGE = message.insert()
 _INSERT_KEY = insert(sender_key).on_conflict_do_nothing()
 
 
@@ -273,8 +272,7 @@ def set_statement_code(connection: Connection, stream: Stream, epoch: int, seq: 
 
 def insert_statements(connection: Connection, rows: Sequence[StatementRow]) -> None:
     """Keep accepted statements with their signed bytes."""
-    if rows:
-        connection.execute(_INSERT_STATEMENT, [msgspec.structs.asdict(row) for row in rows])
+    insert_rows(connection, statement, [msgspec.structs.astuple(row) for row in rows])
 
 
 def sender_keys(connection: Connection, stream: Stream, key_id: bytes) -> SenderKeyRow | None:
@@ -317,6 +315,4 @@ def contents(
 
 def insert_messages(connection: Connection, rows: Iterable[MessageRow]) -> None:
     """Deliver messages to the inbox."""
-    values = [msgspec.structs.asdict(row) for row in rows]
-    if values:
-        connection.execute(_INSERT_MESSAGE, values)
+    insert_rows(connection, message, [msgspec.structs.astuple(row) for row in rows])

@@ -17,6 +17,7 @@ from almenara.errors import Code, StatementRefused
 from almenara.model.codes import Kind
 from almenara.model.ids import AudienceId, MemberId
 from almenara.store import tally
+from almenara.store.rows import insert_rows
 from almenara.store.tables import NOT_SENT, outbox, outgoing, own_stream
 from almenara.store.tally import Tally
 
@@ -62,8 +63,6 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
     accepted_at: int
 
 
-_INSERT_OUTBOX = outbox.insert()
-_INSERT_OUTGOING = outgoing.insert()
 _MARK_SENT = (
     update(outbox)
     .where(
@@ -129,12 +128,15 @@ def append(
             f"stream {after.audience}: its head moved under us; another node of this member is at work,"
             " end it and start this one again",
         )
-    connection.execute(_INSERT_OUTBOX, [msgspec.structs.asdict(record) | {"sent": 0} for record in records])
-    if messages:
-        connection.execute(
-            _INSERT_OUTGOING,
-            [msgspec.structs.asdict(m) | {"expected": " ".join(m.expected)} for m in messages],
-        )
+    insert_rows(connection, outbox, [(*msgspec.structs.astuple(record), 0) for record in records])
+    insert_rows(
+        connection,
+        outgoing,
+        [
+            (m.message_id, m.content, m.audience, m.epoch, m.seq, m.kind, " ".join(m.expected), m.accepted_at)
+            for m in messages
+        ],
+    )
     tally.add(connection, {Tally.PUBLISHED: len(asking)})
 
 

@@ -99,15 +99,17 @@ class Play:
     def shows_all(self, *, anew: bool) -> None:
         """Serve all that was signed, in order, once for each statement that may close a gap, and once more.
 
-        `anew` makes the topic new each time; else it grows.
+        `anew` makes the topic new each time; else it grows. A new topic that happens to end where the
+        reader stands is read from there on, so one more statement shows the reader that it lacks some.
         """
         for _ in range(len(self.story.signed) + 1):
             if anew:
+                self.story.says()
                 self.site.recreate([])
             for said in self.story.signed:
                 self.site.append(said.record)
             self.site.read_on()
-            if self.site.gaps == ():
+            if self.site.gaps == () and self.site.row.hash == self.story.line[-1].hash:
                 break
 
 
