@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import click
+from click.core import ParameterSource
 
-from almenara.errors import Code, Misconfigured
+from almenara.errors import AlmenaraError, Code, Misconfigured
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -50,7 +51,8 @@ DISAGREED = 1
     default="12",
     help="With --input: how many of its countries take part, those that occur most.",
 )
-def demo(*, state: Path | None, rows: Path | None, mapping: str, members: str) -> int:
+@click.pass_context
+def demo(ctx: click.Context, *, state: Path | None, rows: Path | None, mapping: str, members: str) -> int:
     """Run a federation of administrations over a real Kafka on this machine.
 
     Six administrations exchange alerts, some to a list of members. A forged record and a replay are
@@ -70,6 +72,10 @@ def demo(*, state: Path | None, rows: Path | None, mapping: str, members: str) -
     from almenara import logs
     from almenara.demo.screen import Screen
 
+    for name in ("mapping", "members"):
+        if rows is None and ctx.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            raise click.UsageError(f"--{name} goes with --input: name the file of rows, or leave it out")
+    number = _number(members)
     require_extras()
     logs.configure(level="error")
     folder = (state or Path(tempfile.mkdtemp(prefix="almenara-demo-"))).absolute()
@@ -77,13 +83,16 @@ def demo(*, state: Path | None, rows: Path | None, mapping: str, members: str) -
     if rows is None:
         work = _plain(folder, screen)
     else:
-        work = _imported(folder, screen, rows=rows, mapping=mapping, members=_number(members))
+        work = _imported(folder, screen, rows=rows, mapping=mapping, members=number)
     try:
         verdict = asyncio.run(ended_by_sigterm(work))
     except (KeyboardInterrupt, asyncio.CancelledError):
         screen.line()
         screen.line(f"demo: interrupted; nothing is left running, its files are in {folder}")
         raise click.Abort from None
+    except AlmenaraError:
+        screen.line(f"demo: not finished; nothing is left running, its files are in {folder}")
+        raise
     screen.line()
     screen.line(verdict.line)
     return DISAGREED if verdict.discrepancies else 0

@@ -25,7 +25,7 @@ from almenara.demo.processes import shared_process
 from almenara.demo.samples import Sample
 from almenara.demo.site import Site, admit_members, federation_folder, found, synchronize
 from almenara.demo.stage import broker_running, nodes_running
-from almenara.errors import Code, Misconfigured
+from almenara.errors import Code, Misconfigured, Unavailable
 from almenara.imports.importing import addressed, import_file
 from almenara.imports.outlet import open_outlet
 from almenara.imports.rows import Mapped, open_rows
@@ -102,7 +102,7 @@ async def run(
             timeout_s=READY_S + READY_EACH_S * len(settings),
             screen=screen,
         ) as buses:
-            report = await _import(folder, rows, mapping, buses, screen)
+            report = await _import(folder, rows, mapping, buses, until=until, screen=screen)
             faults = await _await_receipts(buses, until=until, screen=screen)
     with screen.step("audit") as step:
         region = {REGION: chosen}
@@ -180,25 +180,41 @@ async def _admitted(folder: Path, federation: Federation, members: Sequence[Memb
 
 
 async def _import(
-    folder: Path, rows: Path, mapping: RowMapping, buses: Mapping[MemberId, Bus], screen: Screen
+    folder: Path,
+    rows: Path,
+    mapping: RowMapping,
+    buses: Mapping[MemberId, Bus],
+    *,
+    until: float,
+    screen: Screen,
 ) -> Report:
+    """Publish the rows, each through its sender's node; raise Unavailable TIMED_OUT if it takes too long."""
     with screen.step("import") as step:
         outlets = {member: await open_outlet(bus, mapping.audience) for member, bus in buses.items()}
 
         def publisher(member: MemberId) -> Publish | None:
             return outlets[member].publish if member in outlets else None
 
-        report = await import_file(
-            rows,
-            mapping,
-            publishers=publisher,
-            members=frozenset(outlets),
-            rejects=folder / "rejects.csv",
-            now=clock.now(),
-            progress=lambda counts, share: step.note(
-                f"{share:.0%} of the file, {counts.published} published, {counts.already_there} there already"
-            ),
-        )
+        try:
+            async with asyncio.timeout(until - time.monotonic()):
+                report = await import_file(
+                    rows,
+                    mapping,
+                    publishers=publisher,
+                    members=frozenset(outlets),
+                    rejects=folder / "rejects.csv",
+                    now=clock.now(),
+                    progress=lambda counts, share: step.note(
+                        f"{share:.0%} of the file, {counts.published} published, "
+                        f"{counts.already_there} there already"
+                    ),
+                )
+        except TimeoutError as exc:
+            raise Unavailable(
+                Code.TIMED_OUT,
+                f"{rows}: not published within {TIME_LIMIT_S / 60:.0f} minutes; run it again with --state "
+                f"{folder}, it goes on from there; or with fewer --members",
+            ) from exc
         step.result = f"{report.published} published, {report.already_there} there already"
     return report
 

@@ -31,6 +31,11 @@ def test_a_number_of_members_that_is_none_is_named(
     assert f"--members {members!r}: want a number from 2 on, or all" in capsys.readouterr().err
 
 
+def test_members_without_rows_are_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(almenara, ["demo", "--members", "3"]) == 2
+    assert "--members goes with --input" in capsys.readouterr().err
+
+
 def test_rows_that_do_not_fit_the_mapping_are_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
