@@ -14,17 +14,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from almenara.bus.admin import Admin
+from almenara.bus.topics import AclRule, Operation, Pattern
+from almenara.coordinator.federation import Federation
+from almenara.trust.certificates import client_context
 from unit.cli.member_site import alert
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 MEMBERS = ("PE", "AR", "CL")
 
-START_S = 90.0
+START_S = 150.0
 """A broker and three nodes on two busy cores."""
 
 
@@ -49,7 +53,7 @@ class Town:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
         assert ended.returncode == status, (line, ended.stdout, ended.stderr)
@@ -258,6 +262,30 @@ def test_doctor_finds_all_well(town: Town) -> None:
     assert {check: verdicts.get(check) for check in wanted} == dict.fromkeys(wanted, "ok")
 
 
+async def test_doctor_sees_rights_that_are_missing_and_rights_that_are_too_many(town: Town) -> None:
+    federation = Federation.open(town.folder / "D")
+    operator = federation.operator_path
+    context = client_context(certificate=operator, key=operator, ca=federation.ca_path)
+    own = AclRule(principal="User:PE.1", operation=Operation.WRITE, name="ams.region.pe")
+    all_of_it = AclRule(
+        principal="User:PE.1", operation=Operation.READ, name="ams.", pattern=Pattern.PREFIXED
+    )
+    async with Admin(federation.bootstrap(), context) as admin:
+        await admin.delete_acls([own])
+        await admin.create_acls([all_of_it])
+    try:
+        rows = {row["check"]: row for row in town.json("almenara doctor -o json", status=3)}
+    finally:
+        town.type("almenara coordinator sync --state D")
+    assert "ams.region.pe" in rows["write own streams"]["seen"]
+    assert "ams.no-audience.pe" in rows["refused elsewhere"]["seen"]
+    assert rows["read audiences"]["verdict"] == "ok"
+    assert rows["round trip"]["verdict"] == "fail"
+    town.type("almenara publish alert.json --wait 60s")
+    rows = {row["check"]: row for row in town.json("almenara doctor -o json")}
+    assert rows["write own streams"]["verdict"] == rows["refused elsewhere"]["verdict"] == "ok"
+
+
 def test_the_lines_of_the_issue_work_as_they_stand(town: Town) -> None:
     town.type("almenara publish alert.json --audience region --to AR,CL --dry-run --wait 10s -o json")
     town.type("almenara publish alert.json --audience region --to AR,CL --wait 30s -o json")
@@ -266,10 +294,8 @@ def test_the_lines_of_the_issue_work_as_they_stand(town: Town) -> None:
         "--kind RISK_ALERT -o json"
     )
     identity = listed["message"]["message_id"]
-    for output in ("table", "json", "jsonl", "csv"):
-        assert town.type(f"almenara inbox list --config AR -o {output}")
-        assert town.type(f"almenara inbox show {identity} --config AR -o {output}")
-        assert town.type(f"almenara streams -o {output}")
+    assert town.type(f"almenara inbox show {identity} --config AR")
+    assert town.type("almenara streams")
     assert town.type("almenara --version").startswith("almenara 0.")
     assert town.json("almenara quarantine list -o json") == []
     assert town.json("almenara quarantine evidence -o json") == []

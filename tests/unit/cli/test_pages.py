@@ -97,6 +97,7 @@ def test_a_message_without_texts_has_a_page_too() -> None:
     assert "text" not in " ".join(message_page(message(texts=[]), []))
 
 
+@pytest.mark.attacks
 def test_a_text_cannot_pass_for_a_field_nor_steer_the_terminal() -> None:
     hostile = "x\nfrom           AR\r\x1b[2J\u202e\x9b31m\u2028from           AR"
     page = message_page(

@@ -102,6 +102,7 @@ def test_what_is_not_there_is_refused_by_name(full: MemberSite, name: str) -> No
     assert shown.fault.isprintable()
 
 
+@pytest.mark.attacks
 def test_hostile_texts_are_inert_in_every_view(site: MemberSite) -> None:
     hostile = "=HYPERLINK(1)\x1b[31m\u202e\x9b2J\nfrom           CL"
     site.receive(message(reference=hostile, texts=[{"lang": "es", "title": hostile, "narrative": hostile}]))
