@@ -78,6 +78,9 @@ _UPSERT_CLAIM = _UPSERT_CLAIM.on_conflict_do_update(
         for c in claim.columns
         if not c.primary_key
     },
+    # A receipt that fills a gap late must not take back what a newer one has said.
+    where=tuple_(_UPSERT_CLAIM.excluded.told_epoch, _UPSERT_CLAIM.excluded.told_seq)
+    >= tuple_(claim.c.told_epoch, claim.c.told_seq),
 )
 _INSERT_DECISION = insert(decision).on_conflict_do_nothing()
 

@@ -83,7 +83,10 @@ class Delivery:
 
     def claim(self, claim: Claim) -> None:
         """Keep the latest word of a witness."""
-        self._claims[claim.audience, claim.publisher, claim.witness] = claim
+        key = (claim.audience, claim.publisher, claim.witness)
+        before = self._claims.get(key)
+        if before is None or (claim.told_epoch, claim.told_seq) >= (before.told_epoch, before.told_seq):
+            self._claims[key] = claim
 
     def take(
         self, state: StreamState, verified: VerifiedStatement, offset: int, *, flag: str, refused: str
