@@ -6,6 +6,7 @@ who can reach the topic could make them. What its author signed is kept whole.
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -80,7 +81,7 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
 def keep(connection: Connection, rows: Sequence[Refusal]) -> None:
     """Keep refusals, once each, and count them; drop all but the newest unproven ones."""
     for row in rows:
-        values = msgspec.structs.asdict(row) | {"proven": int(row.proven)}
+        values = msgspec.structs.asdict(row) | {"proven": int(row.proven), "identity": _identity(row)}
         fresh = connection.execute(insert(quarantine).values(values).on_conflict_do_nothing()).rowcount
         if not fresh:
             continue
@@ -108,6 +109,17 @@ def keep(connection: Connection, rows: Sequence[Refusal]) -> None:
         connection.execute(delete(quarantine).where(same, quarantine.c.position.not_in(newest)))
 
 
+def _identity(row: Refusal) -> bytes:
+    """Return what tells this refusal from others with its code and detail.
+
+    Whoever can write to a topic can write a signed record there again and again: kept once, it
+    cannot fill the disk. Forged records differ as their maker likes, so each place counts.
+    """
+    if row.proven:
+        return hashlib.sha256(row.record).digest()
+    return row.offset.to_bytes(8, "big", signed=True)
+
+
 def keep_evidence(connection: Connection, rows: Sequence[Evidence]) -> None:
     """Keep contradicting statements, once each."""
     if rows:
@@ -123,6 +135,7 @@ def newest_refusals(connection: Connection, *, limit: int) -> list[Kept]:
     for row in rows:
         fields = row._asdict()
         position = fields.pop("position")
+        del fields["identity"]
         found.append(Kept(position=position, refusal=Refusal(**fields | {"proven": bool(row.proven)})))
     return found
 

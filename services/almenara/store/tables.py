@@ -208,8 +208,10 @@ quarantine = Table(
     Column("detail", Text, nullable=False),
     Column("kept_at", BigInteger, nullable=False),
     Column("record", LargeBinary, nullable=False),
+    # what makes it one: of a proven record its SHA-256, so that a replay is nothing new; else its offset
+    Column("identity", LargeBinary, nullable=False),
     Index("quarantine_stream", "audience", "publisher", "proven"),
-    UniqueConstraint("audience", "publisher", "offset", "code", "detail"),
+    UniqueConstraint("audience", "publisher", "identity", "code", "detail"),
 )
 
 refusal_count = Table(

@@ -55,6 +55,23 @@ def test_the_same_refusal_is_kept_and_counted_once(store: Store) -> None:
     assert store.read_now(quarantine.refusal_counts) == {"BAD_SIGNATURE": 1, "STREAM_OWNER": 1}
 
 
+def test_a_signed_record_that_is_replayed_is_kept_and_counted_once(store: Store) -> None:
+    """Otherwise an operator fills a reader's disk with what an author once signed."""
+    first = refusal(1, proven=True)
+    store.write_now(lambda c: quarantine.keep(c, [replace(first, offset=n) for n in range(500)]))
+    store.write_now(lambda c: quarantine.keep(c, [replace(first, offset=9000, kept_at=9)]))
+    assert store.read_now(quarantine.refusals) == [replace(first, offset=0)]
+    assert store.read_now(quarantine.refusal_counts) == {"STREAM_OWNER": 1}
+
+
+def test_what_is_refused_for_two_reasons_is_kept_for_both(store: Store) -> None:
+    first = refusal(1, proven=True)
+    other = replace(first, code="CHECK_DIGIT")
+    third = replace(first, detail="another fault")
+    store.write_now(lambda c: quarantine.keep(c, [first, other, third]))
+    assert len(store.read_now(quarantine.refusals)) == 3
+
+
 def test_a_refusal_is_given_back_whole(store: Store) -> None:
     rows = [refusal(1), refusal(2, proven=True)]
     store.write_now(lambda c: quarantine.keep(c, rows))
