@@ -93,7 +93,8 @@ def _child(script: str, *arguments: str) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(HERE.parent)}
+    path = [str(HERE.parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))}
 
 
 def load(what: str, settings: MemberSettings, *, seconds: float = 0.0, count: int = 0) -> Load:
