@@ -22,12 +22,16 @@ class Spread(NamedTuple):
     p99_ms: float
 
     def __str__(self) -> str:
+        if not self.number:
+            return "none"
         return f"p50 {self.p50_ms:.1f} ms, p99 {self.p99_ms:.1f} ms"
 
 
 def spread(durations_us: Sequence[int]) -> Spread:
-    """Return the spread of durations in microseconds; there must be one."""
+    """Return the spread of durations in microseconds."""
     ordered = sorted(durations_us)
+    if not ordered:
+        return Spread(0, math.nan, math.nan)
 
     def rank(share: float) -> float:
         return ordered[max(0, math.ceil(share * len(ordered)) - 1)] / 1000

@@ -28,6 +28,11 @@ def test_spread(durations: list[int], expected: Spread) -> None:
     assert spread(durations) == expected
 
 
+def test_where_nothing_was_measured_there_is_no_spread() -> None:
+    assert str(spread([])) == "none"
+    assert str(spread([1500])) == "p50 1.5 ms, p99 1.5 ms"
+
+
 def test_every_copy_of_a_message_is_one_delivery(tmp_path: Path) -> None:
     scene = play(tmp_path)
     first = scene.messages[0]
