@@ -315,6 +315,8 @@ async def run(
     The ready file is JSON: `bootstrap`, `pid` of this process, `kafka_pid` of Java. Raises what
     `Broker.start` raises, and Unavailable BROKER_DOWN when Kafka ends by itself.
     """
+    if ready_file is not None:
+        ready_file.unlink(missing_ok=True)  # of a broker that was killed
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,6 +68,7 @@ async def _run(
     if ready_file is None:
         await work(settings, stopping=stopping)
         return
+    ready_file.unlink(missing_ok=True)
     async with asyncio.TaskGroup() as tasks:
         showing = tasks.create_task(_show_ready(settings, ready_file))
         try:
@@ -77,8 +79,10 @@ async def _run(
 
 
 async def _show_ready(settings: MemberSettings, ready_file: Path) -> None:
-    """Keep the file that was asked for the same as the node's own."""
-    from almenara.node.supervise import ready_path
+    """Keep the file that was asked for the same as the node's own, once that is of this process."""
+    import msgspec
+
+    from almenara.node.supervise import Ready, ready_path
     from almenara.trust.secretfile import replace_file
 
     shown = b""
@@ -87,7 +91,8 @@ async def _show_ready(settings: MemberSettings, ready_file: Path) -> None:
             found = ready_path(settings).read_bytes()
         except FileNotFoundError:
             found = b""
-        if found and found != shown:
+        # Until the node has begun, a node that was killed may have left its own.
+        if found and found != shown and msgspec.json.decode(found, type=Ready).pid == os.getpid():
             try:
                 replace_file(ready_file, found)
             except OSError as exc:
