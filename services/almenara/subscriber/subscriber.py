@@ -80,6 +80,7 @@ class Subscriber:
         self.follower = follower
         self._streams: dict[str, Stream] = {}
         self._seeks: dict[Stream, Seek] = {}
+        self._waits_for = ""
         self.delivered = asyncio.Event()  # set whenever messages are new; whoever waits clears it
 
     async def run(self, *, reader: Reader, directory_reader: Reader, stopping: asyncio.Event) -> None:
@@ -141,19 +142,32 @@ class Subscriber:
             now = to_micros(clock.now())
             await self._store.write(lambda connection: inbox.save_access(connection, rows, at=now))
         except (Unavailable, Refused) as error:
-            log.warning("streams.not_assigned", code=error.code, error=error.text)
-            await asyncio.sleep(self._settings.retry_s)
+            await self._wait(error)
             return False
+        self._goes_on()
         return True
 
     async def _poll(self, reader: Reader) -> list[tuple[Stream, Received]]:
         try:
             records = await reader.poll(self._settings.poll_s, max_records=POLL_RECORDS_MAX)
         except (Unavailable, Refused) as error:  # refused: a right was taken away while we asked
-            log.warning("broker.silent", code=error.code, error=error.text)
-            await asyncio.sleep(self._settings.retry_s)
+            await self._wait(error)
             return []
+        if records:
+            self._goes_on()
         return [(self._streams[record.topic], record) for record in records if record.topic in self._streams]
+
+    async def _wait(self, error: AlmenaraError) -> None:
+        """Wait before the broker is asked again; its absence is logged once, however long it lasts."""
+        if error.text != self._waits_for:
+            log.warning("streams.wait", code=error.code, error=error.text)
+        self._waits_for = error.text
+        await asyncio.sleep(self._settings.retry_s)
+
+    def _goes_on(self) -> None:
+        if self._waits_for:
+            log.info("streams.go_on")
+            self._waits_for = ""
 
     async def _absorb(self, batch: Sequence[tuple[Stream, Received]], directory: Directory) -> Absorbed:
         """Commit a batch; while the store cannot take it (locked, full) it is tried again."""
