@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from almenara.client import Bus
     from chaos.auditor import Report
     from chaos.load import Offer
+    from chaos.programs import Program
     from chaos.schedule import Kill
 
 MEMBERS = (MemberId("PE"), MemberId("AR"), MemberId("CL"))
@@ -162,7 +163,6 @@ class _Weather:
             following = [tasks.create_task(follower.run()) for follower in self.followers.values()]
             calling = tasks.create_task(self.callers.run())
             for kill in kills:
-                await asyncio.sleep(kill.pause_s)
                 await self._strike(kill)
             await asyncio.sleep(CALM_S)
             self.callers.finish()
@@ -176,12 +176,14 @@ class _Weather:
         self.faults += self.callers.faults
 
     async def _strike(self, kill: Kill) -> None:
+        """Kill once the victim has been up for a while again since its last kill."""
+        program: Program = self._broker if kill.member is None else self._nodes[kill.member]
         try:
+            await until_ready(program, timeout_s=VICTIM_TIMEOUT_S)
+            await asyncio.sleep(kill.pause_s)
             async with asyncio.timeout(VICTIM_TIMEOUT_S):
-                if kill.member is None:
-                    await self._broker.kill()
-                elif kill.target is Target.NODE:
-                    await self._nodes[kill.member].kill()
+                if kill.member is None or kill.target is Target.NODE:
+                    await program.kill()
                 else:
                     await self._nodes[kill.member].kill_child(kill.target)
         except TimeoutError:
