@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -48,6 +49,9 @@ if TYPE_CHECKING:
 
 MARK_INTERVAL_S = 1.0
 """How soon what the broker took is marked at rest; under load the marks ride with the next commit."""
+
+TAIL_WAIT_S = 5.0
+"""How long a caller waits for a broker that is just being asked about its stream: it takes 0.1 s."""
 
 WAITING_MAX = 20_000
 """Messages that may wait for the writer; it takes about 10,000 a second, so this is 2 s of work."""
@@ -95,6 +99,7 @@ class Publisher:
         self._idle.set()
         self._heads: dict[AudienceId, OwnHead] = {}
         self._stopped: dict[AudienceId, AlmenaraError] = {}
+        self._tried: dict[AudienceId, asyncio.Event] = {}
         self._directory: Directory | None = None
         self._verified_at = 0
         self._closing = False
@@ -111,6 +116,7 @@ class Publisher:
         MESSAGE_ID_REUSED, Unavailable when the directory, the store or the queue cannot take it.
         """
         accepted = self.check(message, audience=audience, to=to)
+        await self._tail_read(audience)
         if (stopped := self._stopped.get(audience)) is not None:
             raise Refused(stopped.code, stopped.text)
         if self._closing:
@@ -126,6 +132,17 @@ class Publisher:
         self._idle.clear()
         self._wake.set()
         return await answer
+
+    async def _tail_read(self, audience: AudienceId) -> None:
+        """Wait until the broker was asked about a stream, or was found away.
+
+        After a restore that nobody told of, what is signed before that is signed a second time.
+        """
+        tried = self._tried.get(audience)
+        if tried is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TAIL_WAIT_S):
+                    await tried.wait()
 
     def check(
         self, message: Message, *, audience: AudienceId, to: Sequence[MemberId] | None = None
@@ -159,6 +176,7 @@ class Publisher:
         self._heads = await self._store.read(outbox.own_heads)
         for audience in self._heads:
             self._sending.hold(audience)
+            self._tried[audience] = asyncio.Event()
         await self._reload_directory()
 
     async def run(self, *, sender: Sender, reader: Reader, stopping: asyncio.Event) -> None:
@@ -295,6 +313,7 @@ class Publisher:
                 head=head,
                 directory=self._publishable_directory,
                 retry_s=self._settings.retry_s,
+                tried=self._tried[head.audience],
             )
         except Refused as refusal:
             log.critical("stream.stopped", audience=head.audience, code=refusal.code, error=refusal.text)
@@ -302,6 +321,8 @@ class Publisher:
             self._sending.stop(head.audience)
         else:
             self._sending.release(head.audience)
+        finally:
+            self._tried[head.audience].set()
 
     async def _heartbeats(self) -> None:
         """Say on every stream of ours, on time, where its head stands."""
@@ -344,7 +365,7 @@ class Publisher:
         """Confirm what was received: the first at once, then at most one an interval and audience."""
         last: dict[AudienceId, float] = {}
         loop = asyncio.get_running_loop()
-        while True:
+        while not self._closing:
             await asyncio.sleep(self._settings.store_poll_s)
             try:
                 due = await self._store.read(witness.receipts_due)
@@ -354,6 +375,8 @@ class Publisher:
             for audience, mark in due.items():
                 if loop.time() - last.get(audience, -1e9) < self._settings.receipt_interval_s:
                     continue
+                if self._sending.holds(audience):
+                    continue  # a receipt can wait until the broker's tail was seen
                 last[audience] = loop.time()
                 try:
                     await self._confirm(audience, mark)

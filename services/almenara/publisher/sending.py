@@ -90,6 +90,10 @@ class Sending:
         self._held.discard(audience)
         self._wake.set()
 
+    def holds(self, audience: AudienceId) -> bool:
+        """Tell whether a stream waits to be released."""
+        return audience in self._held
+
     def stop(self, audience: AudienceId) -> None:
         """Never send a stream that is held, and wait for nothing of it: a person must mend it first."""
         self._stopped.add(audience)

@@ -48,11 +48,12 @@ async def settle_tail(
     head: OwnHead,
     directory: Callable[[], Directory],
     retry_s: float,
+    tried: asyncio.Event,
 ) -> None:
     """Mark as sent what the broker holds of a stream, and as unsent the rest, once both can tell.
 
-    Waits for broker, directory and store as long as it takes. Raises Refused BROKER_AHEAD when the
-    broker holds what the store does not.
+    Waits for broker, directory and store as long as it takes; `tried` is set after the first attempt,
+    whatever it came to. Raises Refused BROKER_AHEAD when the broker holds what the store does not.
     """
     fault = ""
     while True:
@@ -67,6 +68,7 @@ async def settle_tail(
             if error.code != fault:
                 log.warning("stream.tail_unread", audience=stream.audience, code=error.code, error=error.text)
             fault = error.code
+            tried.set()
             await asyncio.sleep(retry_s if isinstance(error, Unavailable) else REFUSED_RETRY_S)
         else:
             return
