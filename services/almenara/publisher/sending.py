@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from almenara.store.database import Store
     from almenara.store.outbox import OutboxRecord
 
-LINE_MAX = 64
-"""Statements a line keeps in memory; at 512 KiB each that is 32 MiB a stream at worst."""
+LINE_MAX = 16
+"""Statements a line keeps in memory: at 512 KiB each 8 MiB a stream, and as much again twice while the
+client sends them. A broker that answers within milliseconds never lets so many gather."""
 
 log = structlog.get_logger()
 
