@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import msgspec
@@ -78,8 +78,7 @@ class NodeProcess:
 def alive(pid: int) -> bool:
     """Tell whether a process runs; one that has ended and waits for its parent does not."""
     try:
-        os.kill(pid, 0)
-        state = open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0]  # noqa: PTH123, SIM115
-    except (ProcessLookupError, FileNotFoundError):
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
         return False
     return state != "Z"

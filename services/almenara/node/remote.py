@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from http import HTTPStatus
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import msgspec
 from aiohttp import ClientError, ClientSession, ClientTimeout, UnixConnector
+from aiohttp.payload import TOO_LARGE_BYTES_BODY
 
 from almenara.errors import Code, Unavailable
 from almenara.model.json import message_json
@@ -168,9 +170,10 @@ class RemoteNode:
     async def _post(self, name: str, question: Any, wait_s: float) -> tuple[int, bytes]:  # noqa: ANN401
         if self._session is None:
             raise RuntimeError("the node was not entered")
+        data = msgspec.json.encode(question)
         async with self._session.post(
             f"/v1/{name}",
-            data=msgspec.json.encode(question),
+            data=data if len(data) <= TOO_LARGE_BYTES_BODY else BytesIO(data),  # as aiohttp wants it
             headers={"Content-Type": "application/json"},
             timeout=ClientTimeout(total=wait_s + ANSWER_S),
         ) as response:

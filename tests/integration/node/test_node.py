@@ -1,0 +1,256 @@
+"""A node that is killed, cut off, restored or lied to loses nothing, doubles nothing, and says so."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import shutil
+import signal
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+import almenara
+from alerts import new_alert
+from almenara.bus.kafka import Reader, Sender
+from almenara.errors import Code, Refused
+from almenara.model.ids import REGION, MemberId, Stream
+from almenara.node.answers import StreamState
+from almenara.node.node import open_epochs
+from almenara.node.supervise import ready_path
+from almenara.store.views import InboxFilter
+from almenara.trust.certificates import client_context
+from node_process import NodeProcess, alive
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from uuid import UUID
+
+    from almenara.client import Bus
+    from almenara.node.answers import Quarantined, StreamView
+    from node_site import NodeSite
+
+pytestmark = pytest.mark.integration
+
+PATIENCE_S = 60.0
+"""For machines that do ten other things: nothing here waits so long unless it fails."""
+
+
+@asynccontextmanager
+async def connected(site: NodeSite, *members: str) -> AsyncIterator[list[Bus]]:
+    """Lend a bus for each member: to its node if that runs, else with a node in this process."""
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(almenara.connect(site[member])) for member in members]
+
+
+async def ids_held(bus: Bus, *, sender: str, until: set[UUID]) -> list[UUID]:
+    """Return the ids of all that the sender's messages brought, once these are among them."""
+    found: list[UUID] = []
+    async with asyncio.timeout(PATIENCE_S):
+        async for item in bus.subscribe(sender=sender):
+            found.append(item.message.message_id)
+            if until <= set(found):
+                page = await bus.node.inbox(InboxFilter(senders=(sender,)), after=0, limit=1000)
+                return [item.message.message_id for item in page.items]
+    raise AssertionError(until - set(found))
+
+
+async def stream(bus: Bus, publisher: str, *states: StreamState, audience: str = REGION) -> StreamView:
+    """Return a stream once it is in one of these states."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            for view in await bus.node.streams():
+                if (view.audience, view.publisher) == (audience, publisher) and view.state in states:
+                    return view
+            await asyncio.sleep(0.05)
+
+
+async def test_two_nodes_are_killed_under_load_and_every_message_is_held_once(site: NodeSite) -> None:
+    """Publisher, subscriber and whole nodes end by SIGKILL, while the caller just goes on."""
+    randoms = random.Random(1)
+    sent: list[UUID] = []
+    with NodeProcess(site["EC"]) as ec, NodeProcess(site["PY"]) as py:
+        ec.ready()
+        py.ready()
+        async with connected(site, "EC", "PY") as (author, reader):
+            for round_ in range(4):
+                alerts = [new_alert() for _ in range(15)]
+                async with asyncio.TaskGroup() as tasks:
+                    for alert in alerts:
+                        tasks.create_task(_publish_whatever_happens(author, alert))
+                    await asyncio.sleep(randoms.random() * 0.1)
+                    if round_ < 2:
+                        os.kill(ec.ready().children["publisher"], signal.SIGKILL)
+                        os.kill(py.ready().children["subscriber"], signal.SIGKILL)
+                    else:
+                        node = ec if round_ == 2 else py
+                        children = node.ready().children.values()
+                        node.kill()
+                        assert not [pid for pid in children if await _outlives(pid)]
+                        node.start()
+                        await asyncio.to_thread(node.ready)
+                sent += [alert.message_id for alert in alerts]
+            found = await ids_held(reader, sender="EC", until=set(sent))
+            evidence = await reader.node.evidence()
+    assert sorted(found) == sorted(sent)
+    assert not evidence
+    assert not ready_path(site["EC"]).exists()
+
+
+async def _publish_whatever_happens(bus: Bus, alert: object) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            try:
+                await bus.publish(alert)  # type: ignore[arg-type]
+            except almenara.errors.Unavailable:  # the node is away for longer than the SDK waits
+                await asyncio.sleep(0.1)
+            else:
+                return
+
+
+async def _outlives(pid: int) -> bool:
+    for _ in range(100):
+        if not alive(pid):
+            return False
+        await asyncio.sleep(0.05)
+    return True
+
+
+async def test_what_is_accepted_while_the_broker_is_away_arrives_when_it_is_back(site: NodeSite) -> None:
+    async with connected(site, "BO", "UY") as (bo, uy):
+        before = new_alert()
+        await bo.publish(before)
+        await ids_held(uy, sender="BO", until={before.message_id})
+        await site.broker.kill()
+        alerts = [new_alert() for _ in range(3)]
+        for alert in alerts:
+            await bo.publish(alert)
+        status = await bo.node.status()
+        assert not status.broker_answers
+        assert any("does not answer" in problem for problem in status.problems)
+        assert status.counts.unsent >= 3
+        await site.broker.start()
+        expected = {alert.message_id for alert in alerts}
+        found = await ids_held(uy, sender="BO", until=expected)
+        assert len(found) == len(set(found))
+
+
+async def test_who_joins_late_reads_what_is_published_from_then_on(site: NodeSite) -> None:
+    early, late = new_alert(), new_alert()
+    async with connected(site, "BO") as (bo,):
+        await bo.publish(early)
+        site.join("VE")
+        await site.sync()
+        async with connected(site, "VE") as (ve,), asyncio.timeout(PATIENCE_S):
+            # BO takes the newcomer in once the delay for members it never saw is over.
+            while "VE" not in (await bo.check(late)).expected:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+            handle = await bo.publish(late)
+            await ids_held(ve, sender="BO", until={late.message_id})
+            with pytest.raises(Refused) as caught:
+                await ve.node.show(early.message_id)
+            assert caught.value.code is Code.UNKNOWN_MESSAGE
+            while "VE" not in (await handle.confirmations()).received:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+
+async def test_a_restored_store_stops_until_its_member_opens_a_new_epoch(site: NodeSite) -> None:
+    """Restored without a word, it would sign its sequence numbers a second time."""
+    store = site["UY"].store_path
+    backup = store.with_suffix(".backup")
+    first, lost, after = new_alert(), new_alert(), new_alert()
+    async with connected(site, "BO") as (bo,):
+        async with connected(site, "UY") as (uy,):
+            await uy.publish(first)
+        shutil.copyfile(store, backup)
+        async with connected(site, "UY") as (uy,):
+            await uy.publish(lost)
+            await ids_held(bo, sender="UY", until={first.message_id, lost.message_id})
+        for leftover in store.parent.glob(f"{store.name}*"):
+            leftover.unlink()
+        backup.rename(store)
+
+        async with connected(site, "UY") as (uy,):
+            await stream(uy, "UY", StreamState.STOPPED)
+            with pytest.raises(Refused) as caught:
+                await uy.publish(after)
+            assert caught.value.code is Code.BROKER_AHEAD
+            assert "epoch open" in caught.value.text
+        assert open_epochs(site["UY"]) >= 1
+        async with connected(site, "UY") as (uy,):
+            await uy.publish(after)
+            await stream(uy, "UY", StreamState.OK)
+            await ids_held(bo, sender="UY", until={first.message_id, lost.message_id, after.message_id})
+            await stream(bo, "UY", StreamState.TRUNCATED)
+            evidence = await bo.node.evidence()
+    assert {(each.kind, each.publisher) for each in evidence} == {("TRUNCATED", "UY")}
+
+
+async def test_forged_and_replayed_records_are_refused_by_name_and_hold_up_nobody(site: NodeSite) -> None:
+    """The operator writes what it likes into the topics: it holds every right on the broker."""
+    context = client_context(
+        certificate=site.federation.operator_path,
+        key=site.federation.operator_path,
+        ca=site.federation.ca_path,
+    )
+    original, after = new_alert(), new_alert()
+    topics = [Stream(REGION, MemberId(member)).topic("ams") for member in ("BO", "PE")]
+    async with (
+        connected(site, "BO", "UY") as (bo, uy),
+        Reader(site.broker.bootstrap, context) as reader,
+        Sender(site.broker.bootstrap, context) as sender,
+    ):
+        await bo.publish(original)
+        await ids_held(uy, sender="BO", until={original.message_id})
+        before = {kept.position for kept in await uy.node.quarantine(limit=1000)}
+        records = [record.value for record in await reader.read_all(topics[0])]
+        replayed = records[-1]
+        forged = bytearray(replayed)
+        forged[-40] ^= 1
+        await sender.send(topics[0], [b"not a record", bytes(forged), *records])
+        await sender.send(topics[1], [replayed])
+        await bo.publish(after)
+        found = await ids_held(uy, sender="BO", until={original.message_id, after.message_id})
+        async with asyncio.timeout(PATIENCE_S):
+            while len(fresh := await _new_refusals(uy, before)) < 3:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        state = await stream(uy, "BO", *StreamState)
+    assert len(found) == len(set(found))
+    codes = {(kept.publisher, kept.code, kept.proven) for kept in fresh}
+    assert ("BO", Code.BAD_SIGNATURE.value, False) in codes
+    assert ("PE", Code.STREAM_OWNER.value, True) in codes
+    assert len(codes) == 3
+    assert state.state is StreamState.OK
+
+
+async def _new_refusals(bus: Bus, before: set[int]) -> list[Quarantined]:
+    return [kept for kept in await bus.node.quarantine() if kept.position not in before]
+
+
+async def test_sigterm_drains_and_nothing_of_the_node_stays(site: NodeSite) -> None:
+    alert = new_alert()
+    with NodeProcess(site["EC"]) as node:
+        ready = node.ready()
+        async with connected(site, "EC") as (ec,):
+            await ec.publish(alert)
+        assert node.end() == 0
+        assert not [pid for pid in (ready.pid, *ready.children.values()) if alive(pid)]
+    assert not ready_path(site["EC"]).exists()
+    assert not site["EC"].socket_path.exists()
+    async with connected(site, "UY") as (uy,):
+        await ids_held(uy, sender="EC", until={alert.message_id})
+
+
+async def test_a_configuration_that_no_restart_can_mend_ends_the_node_with_its_status(site: NodeSite) -> None:
+    with NodeProcess(site["PY"]) as node:
+        pid = node.ready().children["publisher"]
+        key = site["PY"].keys / "signing.json"
+        moved = key.rename(key.with_suffix(".away"))
+        os.kill(pid, signal.SIGKILL)
+        status = await asyncio.to_thread(node.process.wait, PATIENCE_S)
+        moved.rename(key)
+        log = node.log()
+    assert status == 2
+    assert "signing.json" in log
