@@ -148,6 +148,7 @@ async def _imported(
     )
     report.show_discrepancies(outcome.verdict, screen)
     _show_commands(outcome.site, screen)
+    screen.line(f"or run the same command with --state {folder}: nothing is published twice")
     return outcome.verdict
 
 

@@ -57,7 +57,7 @@ KINDS = {
 # In service a heartbeat comes every 30 s and a receipt at most every 5 s; who watches has less time.
 ENVIRONMENT = {
     "ALMENARA_PUBLISHER_HEARTBEAT_INTERVAL_S": "2",
-    "ALMENARA_PUBLISHER_RECEIPT_INTERVAL_S": "0.5",
+    "ALMENARA_PUBLISHER_RECEIPT_INTERVAL_S": "1",
 }
 
 READY_TIMEOUT_S = 60.0

@@ -16,6 +16,7 @@ from almenara.publisher.groups import grouped
 from almenara.publisher.sealing import Sealer
 from almenara.store import outbox
 from almenara.store.database import Store
+from almenara.store.quarantine import Refusal, keep
 from almenara.subscriber.absorb import Absorber
 from unit.subscriber.stream import GAP_WAIT, alert
 from unit.trust.federation import AR, CL, CONDOR, KEYS, NOW, PE, REGION, directory
@@ -116,3 +117,20 @@ def tamper(store: Path, *statements: str) -> None:
     with closing(sqlite3.connect(store)) as connection, connection:
         for statement in statements:
             connection.execute(statement)
+
+
+def refuse(path: Path, stream: Stream, record: bytes, *, code: str) -> None:
+    """Put a record into the quarantine of a store, as its subscriber would."""
+    refusal = Refusal(
+        audience=stream.audience,
+        publisher=stream.publisher,
+        offset=9,
+        proven=False,
+        code=code,
+        detail="refused",
+        kept_at=0,
+        record=record,
+    )
+    store = Store.open(path)
+    store.write_now(lambda connection: keep(connection, [refusal]))
+    store.close()

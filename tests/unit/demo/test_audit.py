@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from almenara.demo.audit import audit
 from almenara.demo.expected import Injected
 from almenara.model.ids import Stream
-from unit.demo.scene import AUDIENCES, Scene, play, tamper
+from unit.demo.scene import AUDIENCES, Scene, play, refuse, tamper
 from unit.subscriber.stream import alert
 from unit.trust.federation import AR, CL, CONDOR, PE, REGION
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from almenara.model.ids import MemberId
 
 REGION_PE = "audience = 'region' AND publisher = 'PE'"
-QUARANTINE = "quarantine (audience, publisher, offset, proven, code, detail, kept_at, record)"
 
 
 @pytest.fixture(scope="module")
@@ -145,12 +144,6 @@ CASES = (
         "published to andean",
     ),
     Case(
-        "refusal of what nobody put there",
-        AR,
-        (f"INSERT INTO {QUARANTINE} VALUES ('region', 'PE', 9, 0, 'MALFORMED', '', 0, x'00')",),
-        "that nobody had put there",
-    ),
-    Case(
         "open gap",
         AR,
         ("INSERT INTO gap VALUES ('region', 'PE', 1, 1, x'00', 1, 3, x'00')",),
@@ -222,10 +215,14 @@ def test_a_message_that_nobody_published_is_named(scene: Scene) -> None:
 
 def refused(scene: Scene, injected: Injected, *members: MemberId, code: str = "") -> None:
     """Let members have refused an injected record."""
-    audience, publisher = injected.stream
-    said = f"'{audience}', '{publisher}', 9, 0, '{code or injected.code}', '', 0, x'{injected.record.hex()}'"
     for member in members:
-        tamper(scene.stores[member], f"INSERT INTO {QUARANTINE} VALUES ({said})")
+        refuse(scene.stores[member], injected.stream, injected.record, code=code or injected.code)
+
+
+def test_a_refusal_of_what_nobody_put_there_is_named(scene: Scene) -> None:
+    refuse(scene.stores[AR], Stream(REGION, PE), b"anything", code="MALFORMED")
+    (text,) = judged(scene).discrepancies
+    assert text == "stream region/PE: AR refused a record with MALFORMED that nobody had put there"
 
 
 @pytest.fixture
