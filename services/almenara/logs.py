@@ -51,7 +51,8 @@ def configure(*, stream: TextIO | None = None, level: str = "info", as_json: boo
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(target),
+        # A line and its end in one write: the processes of a node share one standard error.
+        logger_factory=structlog.WriteLoggerFactory(target),
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(target)

@@ -27,6 +27,20 @@ def test_off_a_terminal_an_event_is_one_line_of_json() -> None:
     assert event == {"event": "acl.reverted", "level": "info", "rule": "x", "count": 2}
 
 
+def test_an_event_is_one_write_so_that_those_of_several_processes_do_not_mix() -> None:
+    writes: list[str] = []
+
+    class Stream(io.StringIO):
+        def write(self, text: str) -> int:
+            writes.append(text)
+            return len(text)
+
+    logs.configure(stream=Stream())
+    structlog.get_logger().info("child.started")
+    assert len(writes) == 1
+    assert writes[0].endswith("}\n")
+
+
 def test_what_is_below_the_level_stays_away() -> None:
     stream = configured(level="warning")
     structlog.get_logger().info("broker.started")
