@@ -26,6 +26,7 @@ PLAIN_INTERVAL_S = 5.0
 """How often a step that goes on says so where lines cannot change."""
 
 _NO_TERMINAL_WIDTH = 10_000
+_SPINNER_WIDTH = 3
 
 
 class Step:
@@ -41,8 +42,10 @@ class Step:
     def note(self, text: str) -> None:
         """Say how far the step is."""
         if self._live is not None:
+            shown = Text(f"{self.title}: {printable(text)}")
             # Cut where the terminal ends: a second line would stay behind when the first one changes.
-            self._live.update(Text(f"{self.title}: {printable(text)}", no_wrap=True, overflow="ellipsis"))
+            shown.truncate(self._live.console.width - _SPINNER_WIDTH, overflow="ellipsis")
+            self._live.update(shown)
         elif time.monotonic() - self._said_at >= PLAIN_INTERVAL_S:
             self._said_at = time.monotonic()
             self._say(f"            {self.title}: {printable(text)}")

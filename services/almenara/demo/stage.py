@@ -27,7 +27,12 @@ async def broker_running(state: Path, screen: Screen) -> AsyncIterator[None]:
     """Run the embedded broker over the coordinator's folder; raise what `Broker.start` raises."""
     async with AsyncExitStack() as stack:
         with screen.step("broker") as step:
-            broker = Broker(state, progress=lambda part, done, total: step.note(f"{part}, {done} of {total}"))
+            broker = Broker(
+                state,
+                progress=lambda part, done, total: step.note(
+                    part if total == 1 else f"{part}, {done} of {total}"
+                ),
+            )
             await stack.enter_async_context(broker)
             step.result = f"Kafka answers at {broker.bootstrap}, only to those who show a certificate"
         yield
