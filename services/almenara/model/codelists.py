@@ -89,3 +89,9 @@ def airports() -> frozenset[str]:
     import airportsdata
 
     return frozenset(airportsdata.load("IATA"))
+
+
+def read_all() -> None:
+    """Read every list now, so that the first message a daemon checks does not wait half a second."""
+    for each in (countries, nationalities, currencies, airports):
+        each()

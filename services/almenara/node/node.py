@@ -20,6 +20,7 @@ import structlog
 from almenara import clock
 from almenara.bus.kafka import Reader, Sender, answers
 from almenara.errors import AlmenaraError, Code, Misconfigured
+from almenara.model import codelists
 from almenara.node.identity import open_member, require_certificate
 from almenara.node.local import Connected, NodeService
 from almenara.publisher.publisher import Publisher
@@ -124,6 +125,7 @@ async def open_node(
     """Lend these parts of the node; the lease must be held, and `prepare` done. Raises Misconfigured."""
     now = clock.now()
     identity = await asyncio.to_thread(open_member, settings, now=now)
+    await asyncio.to_thread(codelists.read_all)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(Store.open(settings.store_path))
         follower = _follower(settings, identity, store)
