@@ -54,8 +54,8 @@ READY_TIMEOUT_S = 60.0
 VICTIM_TIMEOUT_S = 60.0
 """How long a kill waits for its victim to be back from an earlier one."""
 
-CALM_S = 3.0
-"""Load after the last kill."""
+FLOW_TIMEOUT_S = 60.0
+"""How long load goes on at most after the last kill, until messages flow on every way again."""
 
 ANSWERS_TIMEOUT_S = 60.0
 QUIET_TIMEOUT_S = 60.0
@@ -164,7 +164,7 @@ class _Weather:
             calling = tasks.create_task(self.callers.run())
             for kill in kills:
                 await self._strike(kill)
-            await asyncio.sleep(CALM_S)
+            await self._until_all_flows()
             self.callers.finish()
             _, late = await asyncio.wait((calling,), timeout=ANSWERS_TIMEOUT_S)
             if late:
@@ -190,6 +190,14 @@ class _Weather:
             self.faults.append(f"{kill}: not up again in {VICTIM_TIMEOUT_S:.0f} s, so it was not killed")
         else:
             self._done.append(_Done(kill, time.monotonic()))
+
+    async def _until_all_flows(self) -> None:
+        """Wait for the proof that every kill was overcome; `killed` tells which was not in time."""
+        until = time.monotonic() + FLOW_TIMEOUT_S
+        while time.monotonic() < until:
+            if all(each.recovered_s is not None for each in self.killed()):
+                return
+            await asyncio.sleep(_POLL_S)
 
     async def _quiet(self) -> None:
         """Wait until nothing is under way any more; what still is when the time is up is a fault."""
@@ -225,7 +233,8 @@ class _Weather:
         flows: dict[tuple[MemberId, MemberId], list[tuple[float, float]]] = {}
         for reader, follower in self.followers.items():
             for identity, seen_at in follower.first_at.items():
-                flows.setdefault((identity[0], reader), []).append((offered_at[identity], seen_at))
+                if identity in offered_at:  # its caller may not have been answered yet
+                    flows.setdefault((identity[0], reader), []).append((offered_at[identity], seen_at))
         return [Killed(kill, at, _recovered(kill, at, flows)) for kill, at in self._done]
 
 
