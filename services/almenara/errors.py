@@ -1,14 +1,14 @@
 """Which errors can Almenara raise, and what must the caller do about each?
 
-    AlmenaraError
-      Refused            bad for ever: keep it in quarantine, answer the author, do not retry
-        RecordRefused    a Kafka record that proves nothing about its author
-        StatementRefused a signed statement that breaks the protocol
-        DirectoryRefused directory files that do not prove themselves: the last good ones stay in force
-        MessageRefused   a business document that breaks DOMAIN rules; carries every fault
-      Held               not to be judged yet: a newer directory or an earlier statement is needed
-      Unavailable        bad for now: wait and try again (carries retry_after_s)
-      Misconfigured      a file, key or setting must be put right by a person
+AlmenaraError
+  Refused            bad for ever: keep it in quarantine, answer the author, do not retry
+    RecordRefused    a Kafka record that proves nothing about its author
+    StatementRefused a signed statement that breaks the protocol
+    DirectoryRefused directory files that do not prove themselves: the last good ones stay in force
+    MessageRefused   a business document that breaks DOMAIN rules; carries every fault
+  Held               not to be judged yet: a newer directory or an earlier statement is needed
+  Unavailable        bad for now: wait and try again (carries retry_after_s)
+  Misconfigured      a file, key or setting must be put right by a person
 """
 
 from __future__ import annotations
