@@ -41,7 +41,7 @@ conformance: $(READY) ## Rebuild the golden records; fails if one byte changes
 
 requirements: $(READY) ## Pin requirements/*.in again, with hashes
 	for list in runtime dev; do $(BIN)/pip-compile --quiet --upgrade --no-header --generate-hashes \
-	  --strip-extras --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+	  --no-strip-extras --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
 	  --output-file requirements/$$list.txt requirements/$$list.in; done
 
 # What marked tests need from the system, and only what is missing.
