@@ -20,17 +20,16 @@ import msgspec
 import structlog
 
 from almenara import clock
-from almenara.clock import to_micros
 from almenara.errors import AlmenaraError, Code, Fault, MessageRefused, Refused, Unavailable
 from almenara.model.ids import Stream
 from almenara.publisher.accept import accept
 from almenara.publisher.groups import grouped
-from almenara.publisher.receipts import receipt_message, vector
+from almenara.publisher.receipts import confirm_what_was_received
 from almenara.publisher.sealing import Sealer
 from almenara.publisher.sending import Sending
 from almenara.publisher.tail import settle_tail
 from almenara.store import directory as directory_row
-from almenara.store import inbox, outbox, witness
+from almenara.store import inbox, outbox
 from almenara.trust.continuity import directory_from_bytes
 
 if TYPE_CHECKING:
@@ -191,7 +190,17 @@ class Publisher:
                 tasks.create_task(self._send(sender, reader)),
                 tasks.create_task(self._heartbeats()),
                 tasks.create_task(self._mark()),
-                tasks.create_task(self._receipts()),
+                tasks.create_task(
+                    confirm_what_was_received(
+                        self._store,
+                        lambda receipt, audience: self.publish(receipt, audience=audience),
+                        # A receipt can wait until the broker's tail was seen.
+                        may_publish=lambda audience: not self._sending.holds(audience),
+                        stopping=stopping,
+                        poll_s=self._settings.store_poll_s,
+                        interval_s=self._settings.receipt_interval_s,
+                    )
+                ),
             ]
             try:
                 await stopping.wait()
@@ -360,37 +369,6 @@ class Publisher:
             log.warning("outbox.not_marked", code=error.code, error=error.text)
         else:
             self._sending.marked(acknowledged)
-
-    async def _receipts(self) -> None:
-        """Confirm what was received: the first at once, then at most one an interval and audience."""
-        last: dict[AudienceId, float] = {}
-        loop = asyncio.get_running_loop()
-        while not self._closing:
-            await asyncio.sleep(self._settings.store_poll_s)
-            try:
-                due = await self._store.read(witness.receipts_due)
-            except Unavailable as error:
-                log.warning("receipts.not_read", code=error.code, error=error.text)
-                continue
-            for audience, mark in due.items():
-                if loop.time() - last.get(audience, -1e9) < self._settings.receipt_interval_s:
-                    continue
-                if self._sending.holds(audience):
-                    continue  # a receipt can wait until the broker's tail was seen
-                last[audience] = loop.time()
-                try:
-                    await self._confirm(audience, mark)
-                except AlmenaraError as error:
-                    log.warning("receipt.unsent", audience=audience, code=error.code, error=error.text)
-
-    async def _confirm(self, audience: AudienceId, mark: int) -> None:
-        received = await self._store.read(lambda connection: vector(connection, audience))
-        now = clock.now()
-        await self.publish(receipt_message(received, now=now), audience=audience)
-        # A crash here confirms twice: the vector is cumulative, so the second says the same.
-        await self._store.write(
-            lambda connection: witness.note_receipt(connection, audience, mark=mark, at=to_micros(now))
-        )
 
 
 class _Committed(NamedTuple):

@@ -1,24 +1,37 @@
-"""What does this member confirm to an audience? Its RECEIVED vector, from what its store holds."""
+"""What does this member confirm to an audience, and when? Its RECEIVED vector, from its store.
+
+    statement that asks for a receipt --> due --> vector published --> noted
+
+A crash before the note confirms twice: the vector is cumulative, so the second says the same.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
+import structlog
+
+from almenara import clock
+from almenara.clock import to_micros
+from almenara.errors import AlmenaraError, Unavailable
 from almenara.model.bodies import Excepted, Receipt, Received
 from almenara.model.codes import Tlp
 from almenara.model.messages import Handling, Message
 from almenara.model.uuid7 import uuid7
 from almenara.model.values import Digest
-from almenara.store import inbox
+from almenara.store import inbox, witness
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection
 
     from almenara.model.ids import AudienceId
+    from almenara.store.database import Store
     from almenara.store.inbox import ChainRow
     from almenara.wire.chain import OpenGap
 
@@ -32,6 +45,42 @@ OLDER_UNOPENED = "OLDER_UNOPENED"
 """Excepts all below what there is room for, opened or not: never claim too much."""
 
 VALIDITY = timedelta(days=1)
+
+log = structlog.get_logger()
+
+
+async def confirm_what_was_received(
+    store: Store,
+    publish: Callable[[Message, AudienceId], Awaitable[object]],
+    *,
+    may_publish: Callable[[AudienceId], bool],
+    stopping: asyncio.Event,
+    poll_s: float,
+    interval_s: float,
+) -> None:
+    """Publish a receipt whenever one is due: the first at once, then one an interval and audience."""
+    last: dict[AudienceId, float] = {}
+    loop = asyncio.get_running_loop()
+    while not stopping.is_set():
+        await asyncio.sleep(poll_s)
+        try:
+            due = await store.read(witness.receipts_due)
+        except Unavailable as error:
+            log.warning("receipts.not_read", code=error.code, error=error.text)
+            continue
+        for audience, mark in due.items():
+            early = loop.time() - last.get(audience, -interval_s) < interval_s
+            if early or not may_publish(audience):
+                continue
+            last[audience] = loop.time()
+            try:
+                received = await store.read(partial(vector, audience=audience))
+                now = clock.now()
+                await publish(receipt_message(received, now=now), audience)
+                note = partial(witness.note_receipt, audience=audience, mark=mark, at=to_micros(now))
+                await store.write(note)
+            except AlmenaraError as error:
+                log.warning("receipt.unsent", audience=audience, code=error.code, error=error.text)
 
 
 def vector(connection: Connection, audience: AudienceId) -> tuple[Received, ...]:

@@ -22,9 +22,10 @@ import structlog
 from almenara.clock import to_micros
 from almenara.errors import Code, Held, RecordRefused, StatementRefused
 from almenara.store import inbox, quarantine
-from almenara.store.quarantine import FORKED_CLAIM, Evidence, Refusal
+from almenara.store.quarantine import FORKED_CLAIM, Evidence
 from almenara.store.witness import Claim
 from almenara.subscriber.deliver import Delivery, Reader
+from almenara.subscriber.kept import equivocation, refused_record, truncated
 from almenara.subscriber.state import StreamState, Wait
 from almenara.trust.admit import RefusedInChain, VerifiedHeartbeat, VerifiedStatement, admit
 from almenara.wire import chain
@@ -337,38 +338,14 @@ class _Poll:
             self._delivery.flush()
         for span in spans:
             for row in inbox.statements_between(self._connection, state.stream, span.after, span.before):
-                self._evidence.append(
-                    Evidence(
-                        kind="TRUNCATED",
-                        audience=state.stream.audience,
-                        publisher=state.stream.publisher,
-                        epoch=row.epoch,
-                        seq=row.seq,
-                        hash=row.hash,
-                        known_hash=row.hash,
-                        kept_at=self._micros,
-                        record=row.record,
-                    )
-                )
+                self._evidence.append(truncated(state.stream, row, at=self._micros))
                 log.error("stream.truncated", stream=str(state.stream), epoch=row.epoch, seq=row.seq)
 
     def _equivocation(
         self, state: StreamState, verified: VerifiedStatement, place: chain.Place, expected: bytes
     ) -> None:
         log.error("stream.equivocation", stream=str(state.stream), epoch=place.epoch, seq=place.seq)
-        self._evidence.append(
-            Evidence(
-                kind="EQUIVOCATION",
-                audience=state.stream.audience,
-                publisher=state.stream.publisher,
-                epoch=verified.head.epoch,
-                seq=verified.head.seq,
-                hash=verified.statement_hash,
-                known_hash=expected,
-                kept_at=self._micros,
-                record=verified.record,
-            )
-        )
+        self._evidence.append(equivocation(verified, expected, at=self._micros))
 
     def _refuse(
         self, state: StreamState, received: Received, refusal: RecordRefused | StatementRefused
@@ -380,18 +357,7 @@ class _Poll:
             code=refusal.code,
             fault=refusal.text,
         )
-        self._delivery.refuse(
-            Refusal(
-                audience=state.stream.audience,
-                publisher=state.stream.publisher,
-                offset=received.offset,
-                proven=isinstance(refusal, StatementRefused),
-                code=refusal.code,
-                detail=refusal.text,
-                kept_at=self._micros,
-                record=received.value,
-            )
-        )
+        self._delivery.refuse(refused_record(state.stream, received, refusal, at=self._micros))
 
     def _hash_at(self, stream: Stream, epoch: int, seq: int) -> bytes | None:
         return self._hashes.get((stream, epoch, seq)) or inbox.hash_at(self._connection, stream, epoch, seq)
