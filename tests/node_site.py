@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from almenara import clock
+from almenara.errors import Unavailable
 from almenara.node.settings import MemberSettings, load_settings
 from federation_site import FederationSite
 
@@ -48,3 +51,14 @@ class NodeSite(FederationSite):
 
     def __getitem__(self, member: str) -> MemberSettings:
         return self.members[member]
+
+    async def synced(self) -> None:
+        """Synchronize, again while the cluster has no leaders yet: just after a restart of the broker."""
+        async with asyncio.timeout(60):
+            while True:
+                try:
+                    await self.sync()
+                except Unavailable:
+                    await asyncio.sleep(0.5)
+                else:
+                    return

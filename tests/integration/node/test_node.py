@@ -7,7 +7,7 @@ import os
 import random
 import shutil
 import signal
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +15,7 @@ import pytest
 import almenara
 from alerts import new_alert
 from almenara.bus.kafka import Reader, Sender
-from almenara.errors import Code, Refused
+from almenara.errors import Code, Refused, Unavailable
 from almenara.model.ids import REGION, MemberId, Stream
 from almenara.node.answers import StreamState
 from almenara.node.node import open_epochs
@@ -75,17 +75,17 @@ async def test_two_nodes_are_killed_under_load_and_every_message_is_held_once(si
         ec.ready()
         py.ready()
         async with connected(site, "EC", "PY") as (author, reader):
-            for round_ in range(4):
+            for round_ in range(3):
                 alerts = [new_alert() for _ in range(15)]
                 async with asyncio.TaskGroup() as tasks:
                     for alert in alerts:
                         tasks.create_task(_publish_whatever_happens(author, alert))
                     await asyncio.sleep(randoms.random() * 0.1)
-                    if round_ < 2:
+                    if round_ == 0:
                         os.kill(ec.ready().children["publisher"], signal.SIGKILL)
                         os.kill(py.ready().children["subscriber"], signal.SIGKILL)
                     else:
-                        node = ec if round_ == 2 else py
+                        node = ec if round_ == 1 else py
                         children = node.ready().children.values()
                         node.kill()
                         assert not [pid for pid in children if await _outlives(pid)]
@@ -104,7 +104,7 @@ async def _publish_whatever_happens(bus: Bus, alert: object) -> None:
         while True:
             try:
                 await bus.publish(alert)  # type: ignore[arg-type]
-            except almenara.errors.Unavailable:  # the node is away for longer than the SDK waits
+            except Unavailable:  # the node is away for longer than the SDK waits
                 await asyncio.sleep(0.1)
             else:
                 return
@@ -123,7 +123,8 @@ async def test_what_is_accepted_while_the_broker_is_away_arrives_when_it_is_back
         before = new_alert()
         await bo.publish(before)
         await ids_held(uy, sender="BO", until={before.message_id})
-        await site.broker.kill()
+        async with _readers_left_at_many_moments(site):
+            await site.broker.kill()
         alerts = [new_alert() for _ in range(3)]
         for alert in alerts:
             await bo.publish(alert)
@@ -137,12 +138,41 @@ async def test_what_is_accepted_while_the_broker_is_away_arrives_when_it_is_back
         assert len(found) == len(set(found))
 
 
+@asynccontextmanager
+async def _readers_left_at_many_moments(site: NodeSite) -> AsyncIterator[None]:
+    """Lend readers at work, then leave each at another moment: whatever it is doing, it must end well.
+
+    aiokafka takes the end of a fetch that it has just cancelled for its own, every third time.
+    """
+    topic = Stream(REGION, MemberId("BO")).topic("ams")
+    leave = asyncio.Event()
+    assigned: list[str] = []
+
+    async def reads_for(delay_s: float) -> None:
+        async with Reader(site.broker.bootstrap, site.context("UY")) as reader:
+            assigned.extend(await reader.assign({topic: None}))
+            await leave.wait()
+            with suppress(TimeoutError, Unavailable):
+                async with asyncio.timeout(delay_s):
+                    while True:
+                        await reader.poll(0.05)
+
+    async with asyncio.TaskGroup() as tasks:
+        reading = [tasks.create_task(reads_for(0.3 + 0.037 * number)) for number in range(12)]
+        async with asyncio.timeout(PATIENCE_S):
+            while len(assigned) < len(reading):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        yield
+        leave.set()
+    assert not [task for task in reading if task.cancelled()]
+
+
 async def test_who_joins_late_reads_what_is_published_from_then_on(site: NodeSite) -> None:
     early, late = new_alert(), new_alert()
     async with connected(site, "BO") as (bo,):
         await bo.publish(early)
         site.join("VE")
-        await site.sync()
+        await site.synced()
         async with connected(site, "VE") as (ve,), asyncio.timeout(PATIENCE_S):
             # BO takes the newcomer in once the delay for members it never saw is over.
             while "VE" not in (await bo.check(late)).expected:  # noqa: ASYNC110

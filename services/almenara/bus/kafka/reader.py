@@ -353,7 +353,11 @@ async def _stop(consumer: AIOKafkaConsumer) -> None:
     while not fetching.done():
         fetching.cancel()
         await asyncio.wait([fetching], timeout=_STOP_POLL_S)
-    await consumer.stop()
+    try:
+        await consumer.stop()
+    except asyncio.CancelledError:
+        # While the broker is away it takes the end of a fetch that it has just cancelled for its own.
+        await consumer._client.close()  # noqa: SLF001 - what `stop` would have done next
 
 
 def _received(record: Any) -> Received:  # noqa: ANN401 - aiokafka has no types
