@@ -30,6 +30,11 @@ class Machine(Struct, frozen=True, kw_only=True):
     fsync_ms: float
     load_before: float
 
+    @property
+    def busy(self) -> bool:
+        """Tell whether other work had the processors before the first path was measured."""
+        return self.load_before > self.cores / 2
+
 
 def describe(folder: Path) -> Machine:
     """Return the machine, with the flush time of the disk under `folder`."""

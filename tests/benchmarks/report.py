@@ -76,6 +76,8 @@ def show(report: Report, console: Console) -> None:
         f"one broker, mTLS, 3 members, alerts of {report.alert_bytes} bytes, each distinct;"
         f" medians of {report.runs} runs of {report.seconds:g} s; backlog {report.backlog:,} alerts"
     )
+    if machine.busy:
+        console.print("[bold]the machine was busy with other work: compare CPU figures, not rates[/bold]")
     table = Table("figure", "median", "runs", "wanted", "reached")
     path = ""
     for figure in report.figures:

@@ -118,6 +118,7 @@ class Bench:
             Figure(path=path, name="accepted", unit="/s", runs=column(rates)),
             Figure(path=path, name="ratio to bare encode", unit="", runs=column(ratios), at_least=0.8),
             Figure(path=path, name="CPU an alert", unit="us", runs=column(cpu)),
+            _cpu_ratio(path, cpu, [each.bare_encode for each in found]),
             Figure(
                 path=path,
                 name="bare encode",
@@ -146,6 +147,7 @@ class Bench:
             Figure(path=path, name="stored", unit="/s", runs=column(rates)),
             Figure(path=path, name="ratio to bare decode", unit="", runs=column(ratios), at_least=0.65),
             Figure(path=path, name="CPU an alert", unit="us", runs=column(cpu)),
+            _cpu_ratio(path, cpu, [each.bare_decode for each in found]),
             Figure(
                 path=path,
                 name="bare decode",
@@ -180,6 +182,12 @@ class Bench:
 
 def _ms(path: str, name: str, runs: list[float], *, at_most: float | None = None) -> Figure:
     return Figure(path=path, name=name, unit="ms", runs=column(runs), at_most=at_most)
+
+
+def _cpu_ratio(path: str, cpu_us: list[float], bare: list[float]) -> Figure:
+    """Compare processor time alone, all threads together: what stands on a busy machine, too."""
+    ratios = [1e6 / rate / cost for rate, cost in zip(bare, cpu_us, strict=True)]
+    return Figure(path=path, name="the same by CPU time", unit="", runs=column(ratios))
 
 
 def _rss(path: str, name: str, mib: float) -> Figure:

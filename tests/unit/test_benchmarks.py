@@ -72,8 +72,17 @@ def test_what_was_not_reached_is_shown_as_such_and_kept(tmp_path_factory: pytest
     assert ">= 0.8" in line
     assert "NO" in line
     assert "hop-client" in out.getvalue(), "what is not measured is said, too"
+    assert "busy" not in out.getvalue()
     file = tmp_path_factory.mktemp("bench") / "build" / "bench.json"
     save(report, file)
     kept = msgspec.json.decode(file.read_bytes())
     assert kept["figures"][0]["median"] == 0.5
     assert kept["figures"][0]["reached"] is False
+
+
+def test_a_busy_machine_is_said_to_be_busy() -> None:
+    busy = msgspec.structs.replace(MACHINE, load_before=5.0)
+    report = Report(at="2026-11-24", machine=busy, seconds=1, runs=1, backlog=1, alert_bytes=1000, figures=())
+    out = StringIO()
+    show(report, Console(file=out, width=100))
+    assert "busy with other work" in out.getvalue()
