@@ -44,8 +44,8 @@ FOLLOW_WAIT_S = 20.0
 FOLLOW_ITEMS = 200
 """Items a question while a subscriber reads what is there already."""
 
-START_WAIT_S = 3.0
-"""How long a node that holds the lease may take to open its socket: it starts within a second."""
+START_WAIT_S = 5.0
+"""How long a node that holds the lease may take to open its socket: a second, on an idle machine."""
 
 START_POLL_S = 0.1
 

@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 A = TypeVar("A")
 Q = TypeVar("Q", bound=operations.Question)
 
-PATIENCE_S = 5.0
-"""How long a node that went away is asked again: its parent starts it anew within a second."""
+PATIENCE_S = 10.0
+"""How long a node that went away is asked again: its parent starts it anew within seconds."""
 
 RETRY_S = 0.1
 
