@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("almenara")
     group.addoption("--kills", type=int, default=4, help="chaos: how many processes to kill (default 4)")
     group.addoption("--seed", type=int, default=1, help="chaos: seed of the order of kills (default 1)")
+
+
+def pytest_configure() -> None:
+    """Take SIGINT as any program started from a terminal does.
+
+    A shell that runs us in the background has it ignored, which every program we start would inherit.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
