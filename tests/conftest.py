@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import structlog
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,11 +43,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--seed", type=int, default=1, help="chaos: seed of the order of kills (default 1)")
 
 
+settings.register_profile("ci", derandomize=True)
+
+
 def pytest_configure() -> None:
-    """Take SIGINT as any program started from a terminal does.
+    """Look for new counterexamples where people work, and play the same ones in CI; take SIGINT.
 
     A shell that runs us in the background has it ignored, which every program we start would inherit.
     """
+    if os.environ.get("CI") == "true":
+        settings.load_profile("ci")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -219,8 +219,10 @@ class _Poll:
         match step:
             case chain.Anchor() | chain.Next() | chain.NewEpoch() | chain.Fill():
                 self._accept(state, verified, received, step, refused)
-            case chain.Duplicate() | chain.BeforeAnchor():
+            case chain.Duplicate():
                 pass
+            case chain.BeforeAnchor():
+                state.passed_early = True
             case chain.Equivocation(place=place, expected=expected_hash):
                 self._equivocation(state, verified, place, expected_hash)
             case chain.Gap() | chain.Early():
@@ -262,10 +264,7 @@ class _Poll:
         self._take_in(state, verified, received.offset, step.chain, flag=flag, refused=refused)
         if isinstance(step, chain.Fill):
             self._reopen(state, verified)
-            if state.passed_early and state.gaps:
-                # What came too early to be proven may be provable now: read it once more.
-                state.passed_early = False
-                self.seeks[state.stream] = Seek(None, self._now)
+            self._look_back(state)
 
     def _take_in(
         self,
@@ -315,6 +314,13 @@ class _Poll:
             after = chain.after_gap(verified.head, verified.statement_hash, chain=held)
             self._take_in(state, verified, received.offset, after, flag="AFTER_GAP", refused=refused)
             log.error("stream.after_gap", stream=str(state.stream), missing=str(step.missing))
+            self._look_back(state)
+
+    def _look_back(self, state: StreamState) -> None:
+        """Read once more what was passed over before there was a gap that it may fill."""
+        if state.passed_early and state.gaps:
+            state.passed_early = False
+            self.seeks[state.stream] = Seek(None, self._now)
 
     def _stand_still(self, state: StreamState, code: str, offset: int) -> None:
         wait = state.wait

@@ -167,7 +167,7 @@ class Operated:
     def read_on(self) -> None:
         """Read to the end, waiting wherever the stream stands."""
         for _ in range(POLLS_MAX):
-            if self.seek is None and self.position >= len(self.log):
+            if self.seek is None and self.position == len(self.log):
                 return
             if self.seek is not None and self.seek.at > self.now:
                 self.now = self.seek.at

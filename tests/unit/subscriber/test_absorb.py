@@ -152,6 +152,26 @@ def test_a_new_epoch_gives_up_what_lay_beyond_its_start(author: Author, reader: 
     assert reader.ids[-1] == alert(3).message_id
 
 
+def test_an_epoch_that_goes_on_from_before_the_anchor_is_proven_by_looking_back(
+    author: Author, reader: ReaderSite
+) -> None:
+    a = author.says(alert(1))
+    before = author.head
+    assert before is not None
+    b = author.says(alert(2))
+    author.head = replace(before, fresh_epoch=True)
+    c = author.says(alert(3), at=NOW + SECOND)
+    reader.reads((1, b))
+    reader.reads((2, c), at=NOW + SECOND)
+    reader.reads((0, a), (1, b), (2, c), at=NOW + SECOND)
+    passed = reader.reads((2, c), at=NOW + SECOND + GAP_WAIT)
+    assert reader.store.read_now(inbox.gaps)
+    assert passed.seeks[reader.stream].offset is None, "what lay before the anchor may fill the gap"
+    reader.reads((0, a), (1, b), (2, c), at=NOW + SECOND + GAP_WAIT)
+    assert reader.store.read_now(inbox.gaps) == {}
+    assert reader.store.read_now(inbox.chains)[reader.stream].next_offset == 3
+
+
 def test_one_bad_message_does_not_hold_back_its_neighbours(author: Author, reader: ReaderSite) -> None:
     author.says(alert(1))
     record = author.says(alert(1), alert(2), alert(3))
