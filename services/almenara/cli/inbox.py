@@ -50,7 +50,7 @@ def list_(*, limit: int, lang: str | None, config: Path, output: str, **chosen: 
     """List messages, the newest first.
 
     Filters of different kinds must all hold; of the same kind, given several times, any. json and
-    jsonl give whole messages, table and csv their main fields.
+    jsonl give whole messages, csv their main fields, a table what fits a terminal.
 
     \b
     Example:
@@ -68,7 +68,14 @@ def list_(*, limit: int, lang: str | None, config: Path, output: str, **chosen: 
             return await node.inbox(want, limit=limit)
 
     items = asyncio.run(newest()).items
-    rows = [item_json(i) if output in {"json", "jsonl"} else _summary(i, lang or "") for i in items]
+    rows: list[Row]
+    match output:
+        case "json" | "jsonl":
+            rows = [item_json(item) for item in items]
+        case "csv":
+            rows = [_summary(item, lang or "") for item in items]
+        case _:
+            rows = [_glance(item, lang or "") for item in items]
     write_rows(rows, output)
 
 
@@ -243,6 +250,22 @@ def _summary(item: Item, lang: str) -> Row:
         "title": title(message, lang),
         "flags": list(item.flags),
         "message_id": str(message.message_id),
+    }
+
+
+def _glance(item: Item, lang: str) -> Row:
+    """Return what fits a terminal: enough to choose by, and the ID that `inbox show` takes."""
+    row = _summary(item, lang)
+    return {
+        "received": f"{item.received_at:%m-%d %H:%MZ}",
+        "from": item.publisher,
+        "level": row["level"],
+        "tlp": row["tlp"],
+        "id": item.message.reference or str(item.message.message_id)[:18],
+        "title": row["title"],
+        "area": row["area"] or row["kind"],
+        "to": item.audience if not item.recipients else row["to"],
+        "flags": row["flags"],
     }
 
 

@@ -25,6 +25,9 @@ Row: TypeAlias = "Mapping[str, Value]"
 # OWASP, CSV injection: what Excel, LibreOffice and Google Sheets take for the beginning of a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
+_WHOLE_CELL = 24
+"""Characters of a cell that is never folded: a time, a reference, a code."""
+
 
 def write_rows(rows: Sequence[Row], output: str) -> None:
     """Write the rows to standard output in one of the formats of `-o`; all have the same fields."""
@@ -85,10 +88,13 @@ def _write_table(rows: Sequence[Row]) -> None:
         click.echo("nothing to show", err=True)
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for field in rows[0]:
-        table.add_column(field.replace("_", " "), overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(printable(_text(value))) for value in row.values()))
+    cells = [[printable(_text(value)) for value in row.values()] for row in rows]
+    for field, column in zip(rows[0], zip(*cells, strict=True), strict=True):
+        # Short cells stay whole, so that a narrow terminal folds the long texts and nothing else.
+        whole = max(map(len, column)) <= _WHOLE_CELL
+        table.add_column(field.replace("_", " "), overflow="fold", no_wrap=whole)
+    for line in cells:
+        table.add_row(*map(Text, line))
     # A pipe has no width: lines are then as long as their cells.
     Console(width=None if sys.stdout.isatty() else 10_000).print(table)
 

@@ -75,3 +75,14 @@ def test_no_rows_are_an_empty_list_for_programs(capsys: pytest.CaptureFixture[st
     for output, expected in (("json", "[]\n"), ("jsonl", ""), ("csv", ""), ("table", "")):
         write_rows([], output)
         assert capsys.readouterr().out == expected
+
+
+def test_a_narrow_terminal_folds_long_texts_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    write_rows([{"at": "11-24 12:16Z", "id": "PE-2026-000103", "title": "word " * 30}], "table")
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 3
+    assert lines[1].startswith("11-24 12:16Z  PE-2026-000103  word")
