@@ -6,7 +6,6 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, literal, or_, select, union
 
 from almenara.model.codes import Kind
-from almenara.model.ids import AudienceId, MemberId
 from almenara.store.inbox import MessageRow
 from almenara.store.tables import message, outgoing
 
@@ -93,11 +92,6 @@ def last_position(connection: Connection) -> int:
     return connection.execute(select(func.max(message.c.position))).scalar() or 0
 
 
-def message_count(connection: Connection) -> int:
-    """Return how many messages the inbox holds."""
-    return connection.execute(select(func.count()).select_from(message)).scalar_one()
-
-
 def ids_between(connection: Connection, low: bytes, high: bytes) -> list[bytes]:
     """Return the ids of messages, received or ours, from `low` to `high`, at most FOUND_MAX, sorted."""
     heard = select(message.c.message_id).where(message.c.message_id.between(low, high))
@@ -106,13 +100,3 @@ def ids_between(connection: Connection, low: bytes, high: bytes) -> list[bytes]:
     )
     rows = connection.execute(union(heard, ours).order_by("message_id").limit(FOUND_MAX))
     return [row.message_id for row in rows]
-
-
-def counts_by_stream(connection: Connection) -> dict[tuple[AudienceId, MemberId], int]:
-    """Return how many messages each stream has brought."""
-    rows = connection.execute(
-        select(message.c.audience, message.c.publisher, func.count().label("n")).group_by(
-            message.c.audience, message.c.publisher
-        )
-    )
-    return {(AudienceId(r.audience), MemberId(r.publisher)): r.n for r in rows}

@@ -222,7 +222,7 @@ class _Poll:
             case chain.Duplicate():
                 pass
             case chain.BeforeAnchor():
-                state.passed_early = True
+                state.passed_over = True
             case chain.Equivocation(place=place, expected=expected_hash):
                 self._equivocation(state, verified, place, expected_hash)
             case chain.Gap() | chain.Early():
@@ -295,7 +295,7 @@ class _Poll:
         refused: str,
     ) -> None:
         if isinstance(step, chain.Early):
-            state.passed_early = True
+            state.passed_over = True
             return
         wait = state.wait
         if wait is None or wait.code != "GAP":
@@ -318,8 +318,8 @@ class _Poll:
 
     def _look_back(self, state: StreamState) -> None:
         """Read once more what was passed over before there was a gap that it may fill."""
-        if state.passed_early and state.gaps:
-            state.passed_early = False
+        if state.passed_over and state.gaps:
+            state.passed_over = False
             self.seeks[state.stream] = Seek(None, self._now)
 
     def _stand_still(self, state: StreamState, code: str, offset: int) -> None:

@@ -40,7 +40,7 @@ class StreamState:
         self.gaps = gaps
         self.keys: dict[bytes, bytes | None] = {}
         self.wait: Wait | None = None
-        self.passed_early = False
+        self.passed_over = False  # a statement that proved nothing when it came; a gap may prove it
         self._committed = (self.row, self.gaps)
 
     @property
@@ -85,4 +85,4 @@ class StreamState:
         self.row, self.gaps = self._committed
         self.keys.clear()
         self.wait = None
-        self.passed_early = False
+        self.passed_over = False

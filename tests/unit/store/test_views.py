@@ -78,7 +78,6 @@ def test_a_follower_gets_each_entry_once(store: Store) -> None:
     store.write_now(lambda c: inbox.insert_messages(c, [message_row(6)]))
     later = store.read_now(lambda c: views.entries_after(c, InboxFilter(), position=position, limit=9))
     assert numbers(later) == [6]
-    assert store.read_now(views.message_count) == 6
 
 
 def test_an_entry_gives_back_the_row(store: Store) -> None:
@@ -95,11 +94,3 @@ def test_an_id_is_found_by_its_beginning_once_whoever_used_it(store: Store) -> N
     assert store.read_now(lambda c: views.ids_between(c, b"\xff" * 16, b"\xff" * 16)) == []
     entries = store.read_now(lambda c: views.entries_of(c, whole))
     assert {entry.row.publisher for entry in entries} == {PE, AR}
-
-
-def test_counts_are_by_stream(store: Store) -> None:
-    assert store.read_now(views.counts_by_stream) == {
-        ("region", "PE"): 3,
-        ("region", "AR"): 1,
-        ("op-condor", "PE"): 1,
-    }
