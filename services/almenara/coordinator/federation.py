@@ -20,11 +20,11 @@ from almenara.bus.principals import BROKER, COORDINATOR
 from almenara.coordinator.audiences import amended, new_audience
 from almenara.coordinator.founding import found
 from almenara.coordinator.lock import locked
+from almenara.coordinator.membership import admitted
 from almenara.coordinator.settings import FederationSettings, load_settings
 from almenara.errors import Code, Misconfigured, Refused
 from almenara.trust.admission import Admission
 from almenara.trust.certificates import issue_for_request, load_ca, member_name
-from almenara.trust.directory import MemberStatus
 from almenara.trust.enrolment import read_enrolment
 from almenara.trust.operators import issue_operator, renewal_due
 from almenara.trust.refresh import refresh
@@ -33,7 +33,6 @@ from almenara.trust.targets import (
     FEDERATION_TARGET,
     AudienceFile,
     FederationFile,
-    MemberFile,
     VerifiedTargets,
     audience_target,
     build_directory,
@@ -169,7 +168,7 @@ class Federation:
             ca = load_ca(certificate=self.ca_path, key=self.folder / "ca" / "ca.key")
             for each in incoming:
                 target = member_target(each.member)
-                file = _admitted(each, repository.targets.get(target), now)
+                file = admitted(each, repository.targets.get(target), now)
                 certificates.append(
                     issue_for_request(
                         ca,
@@ -333,24 +332,3 @@ class Federation:
 
     def _repository(self) -> Repository:
         return Repository.open(self.folder / "directory")
-
-
-def _admitted(incoming: Enrolment, before: bytes | None, now: datetime) -> MemberFile:
-    """Return the member's file, new or as it stands; raise Refused for other keys or standing."""
-    if before is None:
-        return MemberFile(
-            enrolment=incoming.signed, status=MemberStatus.ACTIVE, generation=1, admitted_at=now
-        )
-    file = msgspec.json.decode(before, type=MemberFile)
-    if file.enrolment.digest != incoming.signed.digest:
-        raise Refused(
-            Code.KEY_RESET,
-            f"member {incoming.member}: admitted already with other keys; admit the enrolment.json that it "
-            "sent first, for a change of keys needs the member's word to all others",
-        )
-    if file.status is not MemberStatus.ACTIVE:
-        raise Refused(
-            Code.UNKNOWN_MEMBER,
-            f"member {incoming.member}: {file.status.lower()}; make it active before you issue certificates",
-        )
-    return file
