@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from almenara.bus.admin import Admin
-from almenara.bus.kafka import Reader, Sender, answers
+from almenara.bus.kafka import Reader, Sender
 from almenara.bus.received import Access
-from almenara.errors import AlmenaraError, Code, Refused, Unavailable
+from almenara.errors import AlmenaraError, Code, Refused
 from almenara.model.ids import MemberId
-from almenara.trust.certificates import create_ca, operators
+from almenara.trust.certificates import operators
 from broker_site import FEDERATION
 
 if TYPE_CHECKING:
-    import ssl
-
     from broker_site import Site
 
 pytestmark = pytest.mark.integration
@@ -99,61 +95,3 @@ async def test_members_and_other_operators_change_nothing_on_the_cluster(broker:
     async with Admin(broker.bootstrap, broker.operator()) as admin:
         assert rules <= await admin.acls()
         assert "ams.admin-only.pe" in await admin.list_topics()
-
-
-def contexts(site: Site, case: str) -> ssl.SSLContext:
-    """Return the context of a certificate that the broker must turn away."""
-    match case:
-        case "no certificate":
-            return site.nobody()
-        case "another authority":
-            files = site.certificate(case, FEDERATION, "PE.1", ca=create_ca(FEDERATION, site.now))
-        case "expired":
-            files = site.certificate(
-                case, FEDERATION, "PE.1", now=site.now - timedelta(days=40), lifetime=timedelta(days=30)
-            )
-        case "another federation":
-            files = site.certificate(case, "emea", "PE.1")
-        case "an operator's name as a member":
-            files = site.certificate(case, FEDERATION, "coordinator")
-        case "a member's name as an operator":
-            files = site.certificate(case, operators(FEDERATION), "PE.1")
-        case _:
-            raise AssertionError(case)
-    return site.context_of(*files)
-
-
-@pytest.mark.attacks
-@pytest.mark.parametrize(
-    "case",
-    [
-        "no certificate",
-        "another authority",
-        "expired",
-        "another federation",
-        "an operator's name as a member",
-        "a member's name as an operator",
-    ],
-)
-async def test_a_certificate_that_is_not_the_federations_is_turned_away(broker: Site, case: str) -> None:
-    context = contexts(broker, case)
-    assert not await answers(broker.bootstrap, context)
-    async with Reader(broker.bootstrap, context) as reader:
-        with pytest.raises(Unavailable):
-            await reader.probe(["ams.directory"])
-    assert await answers(broker.bootstrap, broker.member(PE))
-
-
-@pytest.mark.attacks
-async def test_the_controllers_own_port_turns_members_away(broker: Site) -> None:
-    """It is on loopback, where other programs live: it asks for a certificate and lets no member in."""
-    port = int((broker.broker.folder / "ports.json").read_text().strip("[]").split(",")[1])
-    address = f"127.0.0.1:{port}"
-    assert not await answers(address, broker.nobody())
-    async with Reader(address, broker.member(PE)) as reader:
-        with pytest.raises(Unavailable):
-            await reader.probe(["ams.directory"])
-    with suppress(Unavailable):
-        async with Sender(address, broker.member(PE), request_timeout_s=1) as sender:
-            await sender.send("ams.directory", [b"value"])
-            pytest.fail("a member wrote through the controller's port")

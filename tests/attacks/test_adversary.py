@@ -7,17 +7,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from almenara.store.quarantine import evidence_of, refusals
 from almenara.wire.chain import Place
-from unit.subscriber.operator_site import Operated, Story
+from attacks.operator_site import Operated, Story
 from unit.subscriber.stream import GAP_WAIT
 from unit.trust.federation import AR, CL, NOW
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+pytestmark = pytest.mark.attacks
 
 Step = tuple[str, int]
 """What happens, and a number that says to which record or how much of it."""

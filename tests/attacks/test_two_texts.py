@@ -13,6 +13,8 @@ from almenara.wire.records import PAYLOAD_STATEMENT, encode_head
 from almenara.wire.seal import BUCKETS, open_sealed, statement_key
 from unit.wire.seals import CONTEXT, K, framed, head_for
 
+pytestmark = pytest.mark.attacks
+
 NONCE = bytes(12)
 
 
