@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,19 +11,10 @@ from almenara.model.codes import Area, Kind, Level
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from uuid import UUID
 
     from almenara.node.answers import Item
     from almenara.node.service import Node
     from almenara.store.views import InboxFilter
-
-SCAN_PAGE: Final = 500
-"""Messages looked at in one step when searching for a reference, which has no index."""
-
-PREFIX_MIN: Final = 4
-"""Digits of an id that count as its beginning; fewer would hide a reference behind chance."""
-
-_HEX = frozenset("0123456789abcdef")
 
 
 def filters(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -93,10 +84,7 @@ async def find(node: Node, name: str, *, sender: str = "") -> Item:
     A reference is kept over the versions of an alert: the one that came last is meant. Raises Refused
     UNKNOWN_MESSAGE, or CONFLICT if several are meant; `sender` tells those of two members apart.
     """
-    ids = await _ids(node, name)
-    items = [item for each in ids for item in await node.show(each)]
-    if not items:
-        items = _newest_versions(await _by_reference(node, name))
+    items = [item for each in await node.find(name) for item in await node.show(each)]
     items = [item for item in items if not sender or item.publisher == sender.upper()]
     if not items:
         raise Refused(
@@ -110,28 +98,3 @@ async def find(node: Node, name: str, *, sender: str = "") -> Item:
             f"message {name!r}: {len(items)} are meant ({several}); write more of it, or --from",
         )
     return items[0]
-
-
-async def _ids(node: Node, name: str) -> Sequence[UUID]:
-    digits = name.replace("-", "").lower()
-    if not set(digits) <= _HEX or not PREFIX_MIN <= len(digits) <= 32:
-        return ()
-    return await node.find(digits)
-
-
-async def _by_reference(node: Node, reference: str) -> list[Item]:
-    from almenara.store.views import InboxFilter
-
-    found: list[Item] = []
-    position = 0
-    while True:
-        page = await node.inbox(InboxFilter(), after=position, limit=SCAN_PAGE)
-        found += [item for item in page.items if item.message.reference == reference]
-        if not page.items:
-            return found
-        position = page.position
-
-
-def _newest_versions(items: Sequence[Item]) -> list[Item]:
-    """Return of each member the item that came last."""
-    return list({item.publisher: item for item in sorted(items, key=lambda item: item.position)}.values())

@@ -29,12 +29,14 @@ def sent() -> None:
 def show(*, name: str, wait_s: float | None, config: Path, output: str) -> int:
     """Show who has confirmed a message, who has not, and what they did with it.
 
-    ID is what `publish` printed, or its beginning. RECEIVED means that the member has opened it, by
-    its own signed receipt. With --wait the exit status is 3 if not all have confirmed in time.
+    ID is what `publish` printed, or its beginning, or a reference: of the messages that carry it the
+    last. RECEIVED means that the member has opened it, by its own signed receipt. With --wait the exit
+    status is 3 if not all have confirmed in time.
 
     \b
     Example:
       almenara sent show 01a20d1f --wait 10s
+      almenara sent show PE-2026-000123
     """
     from almenara.cli.choosing import find
     from almenara.cli.confirming import confirmed_by

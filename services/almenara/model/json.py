@@ -77,7 +77,30 @@ def message_json(message: Message) -> dict[str, Any]:
     del body["kind"]
     if message.kind is Kind.RISK_ALERT_UPDATE:
         del body["alert"]["kind"]
+    _drop_absent_numbers(body)
     return {"kind": message.kind.value, **fields}
+
+
+# What is absent as 0.0, and the field by which its zero is a real one (alert.py); "" where none is.
+_NUMBERS = {
+    "quantity": "unit",
+    "value": "currency",
+    "gross_mass_kg": "",
+    "weight": "",
+    "score_threshold": "",
+    "expected_hit_rate": "",
+}
+
+
+def _drop_absent_numbers(fields: dict[str, Any]) -> None:
+    """Leave out the numbers that are absent; msgspec leaves out only zeros that nobody has touched."""
+    for name, unit in _NUMBERS.items():
+        if fields.get(name) == 0.0 and not fields.get(unit):
+            del fields[name]
+    for value in fields.values():
+        for part in value if isinstance(value, (list, tuple)) else (value,):
+            if isinstance(part, dict):
+                _drop_absent_numbers(part)
 
 
 def shaped(message: Message) -> Message:

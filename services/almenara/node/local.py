@@ -188,13 +188,9 @@ class NodeService:
             message=said,
         )
 
-    async def find(self, prefix: str) -> tuple[UUID, ...]:
-        """Return the ids of messages that start with these hexadecimal digits."""
-        digits = prefix.replace("-", "").lower()
-        if not digits or len(digits) > 32 or not set(digits) <= set("0123456789abcdef"):
-            return ()
-        low, high = (bytes.fromhex(digits.ljust(32, fill)) for fill in "0f")
-        found = await self._store.read(lambda connection: views.ids_between(connection, low, high))
+    async def find(self, name: str) -> tuple[UUID, ...]:
+        """Return the ids of messages that begin with these hexadecimal digits, or have this reference."""
+        found = await self._store.read(lambda connection: views.ids_named(connection, name))
         return tuple(UUID(bytes=each) for each in found)
 
     async def export(

@@ -81,9 +81,9 @@ class AskMessage(Question, frozen=True, kw_only=True):
 
 
 class Find(Question, frozen=True, kw_only=True):
-    """The first digits of an id."""
+    """The first digits of an id, or a reference."""
 
-    prefix: str
+    name: str
 
 
 class Export(Question, frozen=True, kw_only=True):
@@ -179,7 +179,7 @@ SHOW: Operation[AskMessage, tuple[Item, ...]] = Operation(
     "show", AskMessage, lambda node, q: node.show(q.message_id), _encode_items, _decode_items
 )
 FIND: Operation[Find, tuple[UUID, ...]] = Operation(
-    "find", Find, lambda node, q: node.find(q.prefix), *_plain(tuple[UUID, ...])
+    "find", Find, lambda node, q: node.find(q.name), *_plain(tuple[UUID, ...])
 )
 EXPORT = Operation("export", Export, _export, *_plain(ExportedRecord))
 STREAMS: Operation[Nothing, tuple[StreamView, ...]] = Operation(

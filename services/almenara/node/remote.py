@@ -119,9 +119,9 @@ class RemoteNode:
         """Return the messages with that id, ours too."""
         return await self._ask(operations.SHOW, operations.AskMessage(message_id=message_id))
 
-    async def find(self, prefix: str) -> tuple[UUID, ...]:
-        """Return the ids of messages that start with these hexadecimal digits."""
-        return await self._ask(operations.FIND, operations.Find(prefix=prefix))
+    async def find(self, name: str) -> tuple[UUID, ...]:
+        """Return the ids of messages that begin with these hexadecimal digits, or have this reference."""
+        return await self._ask(operations.FIND, operations.Find(name=name))
 
     async def export(
         self, message_id: UUID, *, publisher: MemberId | None = None, disclose: bool = False

@@ -70,8 +70,12 @@ class Node(Protocol):
         """
         ...
 
-    async def find(self, prefix: str) -> tuple[UUID, ...]:
-        """Return the ids of messages that start with these hexadecimal digits, at most 50."""
+    async def find(self, name: str) -> tuple[UUID, ...]:
+        """Return the ids of messages, received or ours, that a name means; at most 50.
+
+        A name is the first digits of an id, at least 4, or else a reference: of each author the message
+        that came last with it.
+        """
         ...
 
     async def export(

@@ -68,6 +68,7 @@ def accept(
         message_id=message.message_id.bytes,
         content=content_hash(item, audience, recipients),
         kind=message.kind,
+        reference=message.reference,
         item=item,
         elicits_receipt=message.kind is not Kind.RECEIPT,
         alone=stands_alone(message),

@@ -39,6 +39,7 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     message_id: bytes
     content: bytes
     kind: str
+    reference: str
     item: bytes
     elicits_receipt: bool
     alone: bool

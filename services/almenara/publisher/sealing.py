@@ -154,6 +154,7 @@ class Sealer:
                     kind=message.kind,
                     expected=message.expected,
                     accepted_at=to_micros(now),
+                    reference=message.reference,
                 )
                 for message in group.messages
             ),

@@ -89,6 +89,7 @@ class MessageRow(msgspec.Struct, frozen=True, kw_only=True):
     issued_at: int
     received_at: int
     body: bytes
+    reference: str = ""
 
 
 _UPSERT_CHAIN = insert(chain)

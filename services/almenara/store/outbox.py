@@ -61,6 +61,7 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     expected: tuple[MemberId, ...]
     accepted_at: int
+    reference: str = ""
 
 
 _MARK_SENT = (
@@ -133,7 +134,17 @@ def append(
         connection,
         outgoing,
         [
-            (m.message_id, m.content, m.audience, m.epoch, m.seq, m.kind, " ".join(m.expected), m.accepted_at)
+            (
+                m.message_id,
+                m.content,
+                m.audience,
+                m.epoch,
+                m.seq,
+                m.kind,
+                " ".join(m.expected),
+                m.accepted_at,
+                m.reference,
+            )
             for m in messages
         ],
     )
@@ -179,6 +190,7 @@ def outgoing_by_id(connection: Connection, ids: Sequence[bytes]) -> dict[bytes, 
                 kind=row.kind,
                 expected=tuple(MemberId(m) for m in row.expected.split()),
                 accepted_at=row.accepted_at,
+                reference=row.reference,
             )
     return found
 

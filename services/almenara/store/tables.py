@@ -90,6 +90,8 @@ outgoing = Table(
     Column("kind", String, nullable=False),
     Column("expected", Text, nullable=False),  # who should confirm, space-separated member ids
     Column("accepted_at", BigInteger, nullable=False),
+    Column("reference", String, nullable=False),  # "" where the message has none
+    Index("outgoing_reference", "reference", "accepted_at"),
     sqlite_with_rowid=False,
 )
 
@@ -192,6 +194,8 @@ message = Table(
     Column("issued_at", BigInteger, nullable=False),
     Column("received_at", BigInteger, nullable=False),
     Column("body", LargeBinary, nullable=False),  # the message as it stood in the batch
+    Column("reference", String, nullable=False),  # "" where the message has none
+    Index("message_reference", "reference"),
     UniqueConstraint("message_id", "publisher"),  # in this order it finds an id without its publisher too
     sqlite_autoincrement=True,  # a follower's cursor: a position is never given twice
 )

@@ -13,8 +13,15 @@ LEVELS = ("LOW", "MEDIUM", "HIGH", "CRITICAL")
 """Risk levels, lowest first: a filter by level means that level or higher."""
 
 
+PREFIX_MIN = 4
+"""Digits of an id that count as its beginning; fewer would hide a reference behind chance."""
+
 FOUND_MAX = 50
 """Ids that begin alike: a person who sees more than this types another digit."""
+
+
+ID_DIGITS = 32
+_HEX = frozenset("0123456789abcdef")
 
 
 class InboxFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,11 +99,40 @@ def last_position(connection: Connection) -> int:
     return connection.execute(select(func.max(message.c.position))).scalar() or 0
 
 
-def ids_between(connection: Connection, low: bytes, high: bytes) -> list[bytes]:
-    """Return the ids of messages, received or ours, from `low` to `high`, at most FOUND_MAX, sorted."""
+def ids_named(connection: Connection, name: str) -> list[bytes]:
+    """Return the ids of messages, received or ours, that begin with these digits, or have this reference.
+
+    A reference is kept over the versions of an alert: of each author the message that came last counts.
+    """
+    return _ids_beginning(connection, name) or _ids_of_reference(connection, name)
+
+
+def _ids_beginning(connection: Connection, name: str) -> list[bytes]:
+    digits = name.replace("-", "").lower()
+    if not set(digits) <= _HEX or not PREFIX_MIN <= len(digits) <= ID_DIGITS:
+        return []
+    low, high = (bytes.fromhex(digits.ljust(ID_DIGITS, fill)) for fill in "0f")
     heard = select(message.c.message_id).where(message.c.message_id.between(low, high))
     ours = select(outgoing.c.message_id).where(
         outgoing.c.message_id.between(low, high), outgoing.c.kind != Kind.RECEIPT
     )
     rows = connection.execute(union(heard, ours).order_by("message_id").limit(FOUND_MAX))
     return [row.message_id for row in rows]
+
+
+def _ids_of_reference(connection: Connection, reference: str) -> list[bytes]:
+    if not reference:
+        return []
+    last = (
+        select(func.max(message.c.position))
+        .where(message.c.reference == reference)
+        .group_by(message.c.publisher)
+    )
+    heard = connection.execute(select(message.c.message_id).where(message.c.position.in_(last)))
+    ours = connection.execute(
+        select(outgoing.c.message_id)
+        .where(outgoing.c.reference == reference, outgoing.c.kind != Kind.RECEIPT)
+        .order_by(outgoing.c.accepted_at.desc(), outgoing.c.epoch.desc(), outgoing.c.seq.desc())
+        .limit(1)
+    )
+    return sorted({row.message_id for row in (*heard, *ours)})[:FOUND_MAX]

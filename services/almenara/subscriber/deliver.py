@@ -246,6 +246,7 @@ class Delivery:
             issued_at=to_micros(message.issued_at),
             received_at=self._micros,
             body=each.item,
+            reference=message.reference,
             **_selectors(message),
         )
 

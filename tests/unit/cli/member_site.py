@@ -143,4 +143,5 @@ def received(said: Message, sender: MemberId, flags: str) -> MessageRow:
         issued_at=to_micros(said.issued_at),
         received_at=to_micros(said.issued_at),
         body=item,
+        reference=said.reference,
     )

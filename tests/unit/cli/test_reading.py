@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from unit.cli.member_site import message
+from unit.cli.member_site import alert, message
 
 if TYPE_CHECKING:
     from unit.cli.member_site import MemberSite
@@ -92,6 +92,19 @@ def test_an_own_message_is_shown_and_waited_for_by_its_id(full: MemberSite) -> N
     assert sent.status == 0
     assert {row["member"]: row["state"] for row in sent.json} == {"AR": "WAITING", "CL": "WAITING"}
     assert full.almenara("sent", "show", identity, "--wait", "50ms").status == 3
+
+
+def test_an_own_message_is_found_by_its_reference_and_the_last_that_carries_it_counts(
+    site: MemberSite,
+) -> None:
+    site.receive(message(reference="PE-7"))
+    first = site.publish(alert(reference="PE-7"))
+    second = site.publish(alert(reference="PE-7"))
+    assert second != first
+    assert site.almenara("sent", "show", "PE-7").status == 0
+    shown = site.almenara("inbox", "show", "PE-7", "--from", "PE", "-o", "json").json
+    assert shown["message"]["message_id"] == second
+    assert "[CONFLICT]" in site.almenara("inbox", "show", "PE-7").fault
 
 
 @pytest.mark.parametrize("name", ["ffffffff", "XX-1", "", "0", "\x1b[2J"])

@@ -17,6 +17,7 @@ from almenara.model.codes import Area, Kind, Level, Tlp, Urgency
 from almenara.model.json import TIMES, message_json, parse_message, parse_message_object, shaped
 from almenara.model.messages import Handling, Message
 from almenara.model.values import Digest
+from almenara.wire.messages import decode_message, encode_message
 from strategies import messages
 
 NOW = datetime(2026, 11, 24, 10, tzinfo=UTC)
@@ -69,6 +70,16 @@ def test_a_message_shows_its_kind_once_and_first(message: Message) -> None:
 def test_json_holds_only_what_is_given() -> None:
     message = parse_message_object(document(), now=NOW)
     assert json.loads(json.dumps(message_json(message))) == document()
+
+
+def test_json_leaves_out_numbers_that_are_absent_and_keeps_zeros_that_have_a_unit() -> None:
+    goods = [{"hs": "0803", "quantity": 0.0, "gross_mass_kg": 0, "value": 0}, {"quantity": 0, "unit": "KGM"}]
+    read = parse_message_object(document(body=body(goods=goods)), now=NOW)
+    wired = decode_message(encode_message(read), ())
+    for message in (read, wired):
+        shown = json.loads(json.dumps(message_json(message)))
+        assert shown["body"]["goods"] == [{"hs": "0803"}, {"quantity": 0.0, "unit": "KGM"}]
+        assert parse_message_object(shown, now=NOW) == read
 
 
 def test_a_missing_id_and_issue_are_filled_in() -> None:

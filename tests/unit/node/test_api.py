@@ -76,8 +76,8 @@ class Answering:
     def __init__(self, answer: tuple[str, ...] | Exception) -> None:
         self._answer = answer
 
-    async def find(self, prefix: str) -> tuple[str, ...]:
-        del prefix
+    async def find(self, name: str) -> tuple[str, ...]:
+        del name
         if isinstance(self._answer, Exception):
             raise self._answer
         return self._answer
@@ -95,10 +95,10 @@ def _node(answer: tuple[str, ...] | Exception) -> Node:
 
 REQUESTS: dict[str, tuple[str, bytes, int, str]] = {
     "not JSON": ("/v1/find", b"{", 422, "JSON"),
-    "not UTF-8": ("/v1/find", b'{"prefix": "\xff"}', 422, "JSON"),
-    "an unknown argument": ("/v1/find", b'{"prefix": "0", "colour": 1}', 422, "SHAPE"),
+    "not UTF-8": ("/v1/find", b'{"name": "\xff"}', 422, "JSON"),
+    "an unknown argument": ("/v1/find", b'{"name": "0", "colour": 1}', 422, "SHAPE"),
     "a missing argument": ("/v1/find", b"{}", 422, "SHAPE"),
-    "a wrong type": ("/v1/find", b'{"prefix": 1}', 422, "SHAPE"),
+    "a wrong type": ("/v1/find", b'{"name": 1}', 422, "SHAPE"),
     "an unknown operation": ("/v1/fnid", b"{}", 404, "FORMAT"),
     "too much": ("/v1/find", b" " * 5_000_000, 413, "FORMAT"),
 }
@@ -121,7 +121,7 @@ async def test_a_busy_node_says_when_to_come_again(tmp_path: Path) -> None:
     async with (
         serve(_node(busy), tmp_path / "s"),
         client(tmp_path / "s") as session,
-        session.post("/v1/find", data=b'{"prefix": "0"}') as response,
+        session.post("/v1/find", data=b'{"name": "0"}') as response,
     ):
         assert (response.status, response.headers["Retry-After"]) == (503, "2")
 

@@ -48,6 +48,7 @@ def an_accepted(
         message_id=number.to_bytes(16, "big"),
         content=bytes(32),
         kind="RISK_ALERT",
+        reference="",
         item=bytes(min(size, room(recipients))),
         elicits_receipt=elicits_receipt,
         alone=alone,

@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
-from almenara.store import inbox, views
+from almenara.store import inbox, outbox, views
 from almenara.store.database import Store
 from almenara.store.views import InboxFilter
-from unit.store.rows import AR, CL, PE, message_row
+from unit.store.rows import AR, CL, PE, message_row, outgoing, own_head, record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from almenara.store.outbox import Outgoing, OwnHead
     from almenara.store.views import InboxEntry
 
 ROWS = (
@@ -88,9 +90,36 @@ def test_an_entry_gives_back_the_row(store: Store) -> None:
 def test_an_id_is_found_by_its_beginning_once_whoever_used_it(store: Store) -> None:
     store.write_now(lambda c: inbox.insert_messages(c, [message_row(2, publisher=AR)]))
     whole = ROWS[1].message_id
-    assert store.read_now(lambda c: views.ids_between(c, whole, whole)) == [whole]
-    low, high = bytes(16), bytes(15) + b"\xff"
-    assert len(store.read_now(lambda c: views.ids_between(c, low, high))) == 5
-    assert store.read_now(lambda c: views.ids_between(c, b"\xff" * 16, b"\xff" * 16)) == []
+    assert store.read_now(lambda c: views.ids_named(c, whole.hex().upper())) == [whole]
+    assert len(store.read_now(lambda c: views.ids_named(c, "00000000-0000"))) == 5
+    assert store.read_now(lambda c: views.ids_named(c, "f" * 32)) == []
+    assert store.read_now(lambda c: views.ids_named(c, "000")) == []
     entries = store.read_now(lambda c: views.entries_of(c, whole))
     assert {entry.row.publisher for entry in entries} == {PE, AR}
+
+
+def test_a_reference_means_of_each_author_the_message_that_came_last(store: Store) -> None:
+    heard = [message_row(n, publisher=p, reference="R-1") for n, p in ((11, AR), (12, CL), (13, AR))]
+    store.write_now(lambda c: inbox.insert_messages(c, heard))
+    head = says_with(store, None, own_head(0), replace(outgoing(21, own_head(0)), reference="R-1"))
+    says_with(store, head, own_head(1), replace(outgoing(22, own_head(1)), reference="R-1", accepted_at=2000))
+    found = store.read_now(lambda c: views.ids_named(c, "R-1"))
+    assert [int.from_bytes(each, "big") for each in found] == [12, 13, 22]
+    assert store.read_now(lambda c: views.ids_named(c, "R-")) == []
+    assert store.read_now(lambda c: views.ids_named(c, "")) == []
+
+
+def test_an_own_reference_is_found_by_an_index(store: Store) -> None:
+    plan = store.read_now(
+        lambda c: c.exec_driver_sql(
+            "EXPLAIN QUERY PLAN SELECT 1 FROM outgoing WHERE reference = 'x' ORDER BY accepted_at DESC"
+        ).all()
+    )
+    assert [row for row in plan if "outgoing_reference" in row[3]]
+
+
+def says_with(store: Store, before: OwnHead | None, after: OwnHead, message: Outgoing) -> OwnHead:
+    store.write_now(
+        lambda c: outbox.append(c, before=before, after=after, records=[record(after)], messages=[message])
+    )
+    return after
