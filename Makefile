@@ -46,9 +46,11 @@ requirements: $(READY) ## Pin requirements/*.in again, with hashes
 
 # What marked tests need from the system, and only what is missing.
 system-deps: ## Install the system programs that some tests use
-	@command -v openssl >/dev/null || \
+	@missing=; command -v openssl >/dev/null || missing=openssl; \
+	  command -v softhsm2-util >/dev/null || missing="$$missing softhsm2"; \
+	  [ -z "$$missing" ] || \
 	  { as_root=; [ "$$(id -u)" = 0 ] || as_root=sudo; \
-	    $$as_root apt-get update -qq && $$as_root apt-get install -y -qq openssl; }
+	    $$as_root apt-get update -qq && $$as_root apt-get install -y -qq $$missing; }
 
 clean: ## Remove everything made here: environment, builds, caches
 	@rm -rf .venv build dist .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -16,6 +16,8 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from soft_token import SoftToken
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
@@ -76,6 +78,18 @@ def _logs_as_before() -> Iterator[None]:
     structlog.reset_defaults()
     root.handlers[:] = handlers
     root.setLevel(level)
+
+
+@pytest.fixture
+def token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SoftToken:
+    """Return a token with an Ed25519 key `signing`; a test that uses it is marked `softhsm`."""
+    from soft_token import SoftToken
+
+    monkeypatch.setenv("SOFTHSM2_CONF", "")
+    (tmp_path / "token").mkdir()
+    made = SoftToken(tmp_path / "token")
+    made.make_key("signing", b"\x01")
+    return made
 
 
 @pytest.fixture(scope="session")

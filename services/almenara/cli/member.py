@@ -41,7 +41,21 @@ member.add_command(approve)
     type=click.Path(path_type=Path),
     help="File of mode 0600 whose first line protects the keys; the node will read it too.",
 )
-def init(identifier: str, state: Path, federation: str, name: str, passphrase_file: Path | None) -> None:
+@click.option(
+    "--signing-key",
+    default="",
+    metavar="URI",
+    help="Sign with a key that exists: pkcs11:... in a token, or file:PATH. [default: a new one]",
+)
+def init(
+    *,
+    identifier: str,
+    state: Path,
+    federation: str,
+    name: str,
+    passphrase_file: Path | None,
+    signing_key: str,
+) -> None:
     """Make a member's keys, settings and enrolment.
 
     \b
@@ -50,9 +64,14 @@ def init(identifier: str, state: Path, federation: str, name: str, passphrase_fi
       enrolment.json   name and public keys, signed: for the coordinator
       keys/            private keys, mode 0600
 
+    The signing key may stay in a token (an HSM, a card): its URI is that of RFC 7512 and never holds
+    the PIN, which the node reads from the file of pin-source or from ALMENARA_PKCS11_PIN.
+
     \b
-    Example:
+    Examples:
       almenara member init --id PE --state PE
+      almenara member init --id PE --state PE --signing-key \\
+        'pkcs11:token=almenara;object=signing?module-path=/usr/lib/p11.so&pin-source=file:/etc/pin'
     """
     from almenara import clock
     from almenara.node.member_folder import init_member
@@ -64,6 +83,7 @@ def init(identifier: str, state: Path, federation: str, name: str, passphrase_fi
         name=name or _country(identifier),
         now=clock.now(),
         passphrase_file=passphrase_file,
+        signing_key=signing_key,
     )
     click.echo(f"{identifier}: keys, settings and enrolment made in {state}")
     click.echo("")

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from almenara.errors import Code, Misconfigured
 from almenara.trust.admission import is_newer, read_admission, read_member_certificate, verify_admission
 from almenara.trust.certificates import client_context, save_certificate
-from almenara.trust.keys import SealingKey, SigningKey, load_sealing_key, load_signing_key
+from almenara.trust.keys import load_sealing_key
+from almenara.trust.keyuri import open_signer
 from almenara.trust.secretfile import read_secret, replace_file
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from almenara.node.settings import MemberSettings
     from almenara.trust.admission import Admission, MemberCertificate
     from almenara.trust.directory import Directory
+    from almenara.trust.keys import SealingKey
+    from almenara.trust.keyuri import Signer
 
 _PUBLIC_MODE = 0o644
 
@@ -29,7 +32,7 @@ _PUBLIC_MODE = 0o644
 class MemberKeys(NamedTuple):
     """The private keys of a member: one signs; any of the sealing keys may open, the first is in use."""
 
-    signing: SigningKey
+    signing: Signer
     sealing: tuple[SealingKey, ...]
 
 
@@ -126,11 +129,15 @@ def require_certificate(settings: MemberSettings, now: datetime) -> MemberCertif
 
 
 def load_keys(settings: MemberSettings) -> MemberKeys:
-    """Return the member's private keys; raise Misconfigured KEY_UNREADABLE if a file does not give one."""
+    """Return the member's private keys.
+
+    Raises Misconfigured KEY_UNREADABLE if a file or token does not give one, Unavailable KEY_AWAY if
+    the token is not there.
+    """
     passphrase = read_passphrase(settings.passphrase_file)
     older = sorted(settings.keys.glob("sealing-*.json"), reverse=True)
     return MemberKeys(
-        signing=load_signing_key(settings.signing_key_uri, passphrase=passphrase),
+        signing=open_signer(settings.signing_key_uri, passphrase=passphrase),
         sealing=tuple(
             load_sealing_key(path, passphrase=passphrase) for path in (settings.sealing_key_path, *older)
         ),

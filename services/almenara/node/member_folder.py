@@ -23,17 +23,18 @@ import msgspec
 from almenara.errors import Code, Misconfigured
 from almenara.model.ids import federation_name, member_id
 from almenara.node.identity import read_passphrase
-from almenara.node.settings import SETTINGS_FILE
+from almenara.node.settings import SETTINGS_FILE, absolute_key_uri
 from almenara.trust.certificates import create_tls_request
 from almenara.trust.enrolment import make_enrolment
 from almenara.trust.keys import create_sealing_key, create_signing_key
+from almenara.trust.keyuri import open_signer
 from almenara.trust.secretfile import replace_file
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from almenara.model.ids import MemberId
-
+    from almenara.trust.keyuri import Signer
 
 _FOLDER_MODE = 0o700
 _PUBLIC_MODE = 0o644
@@ -73,11 +74,14 @@ def init_member(
     name: str,
     now: datetime,
     passphrase_file: Path | None = None,
+    signing_key: str = "",
 ) -> None:
     """Create a member's keys, settings and enrolment in a folder.
 
-    Without a passphrase the keys stand in clear, mode 0600. Raises Refused FORMAT for a wrong id or
-    name, Misconfigured CONFIGURATION if anything that would be made stands there already.
+    Without a passphrase the keys stand in clear, mode 0600. `signing_key` is the URI of one that is
+    there already, in a token for instance. Raises Refused FORMAT for a wrong id or name,
+    Misconfigured CONFIGURATION if anything that would be made stands there already, and what
+    `open_signer` raises.
     """
     identifier, federation = member_id(member), federation_name(federation)
     try:
@@ -98,6 +102,7 @@ def init_member(
                 name=name,
                 now=now,
                 passphrase_file=passphrase_file,
+                signing_key=absolute_key_uri(signing_key, folder.absolute()),
             )
             for made in _MADE:
                 (draft / made).rename(folder / made)
@@ -118,24 +123,35 @@ def _build(
     name: str,
     now: datetime,
     passphrase_file: Path | None,
+    signing_key: str,
 ) -> None:
     passphrase = read_passphrase(passphrase_file)
     keys = draft / "keys"
     keys.mkdir(mode=_FOLDER_MODE)
+    signer: Signer
+    if signing_key:
+        signer = open_signer(signing_key, passphrase=passphrase)
+    else:
+        signer = create_signing_key(keys / "signing.json", passphrase=passphrase)
     enrolment = make_enrolment(
         federation=federation,
         member=member,
         name=name,
-        signing_key=create_signing_key(keys / "signing.json", passphrase=passphrase),
+        signing_key=signer,
         sealing_key=create_sealing_key(keys / "sealing.json", passphrase=passphrase),
         tls_request=create_tls_request(member, keys / "tls.key"),
         now=now,
     )
     replace_file(draft / "enrolment.json", enrolment, mode=_PUBLIC_MODE)
-    stated = _UNPROTECTED
-    if passphrase_file is not None:
-        # A JSON string is a TOML string too.
-        quoted = msgspec.json.encode(str(passphrase_file.absolute())).decode()
-        stated = f"passphrase_file = {quoted}\n"
+    stated = (
+        _UNPROTECTED if passphrase_file is None else _line("passphrase_file", str(passphrase_file.absolute()))
+    )
+    if signing_key:
+        stated = _line("signing_key", signing_key) + stated
     settings = _SETTINGS.format(federation=federation, member=member, passphrase=stated)
     replace_file(draft / SETTINGS_FILE, settings.encode(), mode=_PUBLIC_MODE)
+
+
+def _line(key: str, value: str) -> str:
+    # A JSON string is a TOML string too.
+    return f"{key} = {msgspec.json.encode(value).decode()}\n"

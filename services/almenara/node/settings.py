@@ -136,6 +136,13 @@ def load_settings(
     return _resolve(file, shape)
 
 
+def absolute_key_uri(uri: str, folder: Path) -> str:
+    """Return a key's URI; the path of a `file:` one is relative to the member's folder."""
+    if uri.startswith(_FILE_URI):
+        return f"{_FILE_URI}{folder / uri.removeprefix(_FILE_URI)}"
+    return uri
+
+
 def _locate(path: Path) -> Path:
     return (path / SETTINGS_FILE if path.is_dir() else path).absolute()
 
@@ -185,9 +192,7 @@ def _resolve(file: Path, shape: _File) -> MemberSettings:
         member = member_id(shape.member)
     except Refused as exc:
         raise Misconfigured(Code.CONFIGURATION, f"{file}: {exc.text}") from exc
-    uri = shape.signing_key or f"{_FILE_URI}{keys / 'signing.json'}"
-    if uri.startswith(_FILE_URI):
-        uri = f"{_FILE_URI}{folder / uri.removeprefix(_FILE_URI)}"
+    uri = absolute_key_uri(shape.signing_key, folder) or f"{_FILE_URI}{keys / 'signing.json'}"
     return MemberSettings(
         file=file,
         federation=federation,

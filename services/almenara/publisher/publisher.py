@@ -14,13 +14,14 @@ import asyncio
 from collections import deque
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import structlog
 
 from almenara import clock
-from almenara.errors import AlmenaraError, Code, Fault, MessageRefused, Refused, Unavailable
+from almenara.errors import AlmenaraError, Code, Fault, MessageRefused, Misconfigured, Refused, Unavailable
 from almenara.model.ids import Stream
 from almenara.publisher.accept import accept
 from almenara.publisher.groups import grouped
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from almenara.store.database import Store
     from almenara.store.outbox import Outgoing, OwnHead
     from almenara.trust.directory import Directory
-    from almenara.trust.keys import SigningKey
+    from almenara.trust.keyuri import Signer
 
 MARK_INTERVAL_S = 1.0
 """How soon what the broker took is marked at rest; under load the marks ride with the next commit."""
@@ -82,7 +83,7 @@ class Publisher:
         *,
         federation: str,
         member: MemberId,
-        signing_key: SigningKey,
+        signing_key: Signer,
         store: Store,
         settings: PublisherSettings,
     ) -> None:
@@ -343,13 +344,16 @@ class Publisher:
                 for audience in self._directory.audiences_of(self._member):
                     if audience.id in self._stopped:
                         continue
-                    record = self._sealer.heartbeat(
-                        audience.id,
-                        self._heads.get(audience.id),
-                        directory=self._directory,
-                        now=now,
-                        next_by=next_by,
+                    place = (audience.id, self._heads.get(audience.id))
+                    sign = partial(
+                        self._sealer.heartbeat, directory=self._directory, now=now, next_by=next_by
                     )
+                    try:
+                        # In the thread that signs statements too: a token may take its time.
+                        record = await self._store.in_writer(partial(sign, *place))
+                    except (Unavailable, Misconfigured) as error:
+                        log.warning("heartbeat.unsigned", code=error.code, error=error.text)
+                        break
                     self._sending.line(audience.id).heartbeat(record)
             await asyncio.sleep(settings.heartbeat_interval_s)
 

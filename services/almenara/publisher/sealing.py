@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from almenara.publisher.groups import Group
     from almenara.trust.directory import Directory
-    from almenara.trust.keys import SigningKey
+    from almenara.trust.keyuri import Signer
 
 SENDER_KEY_LIFETIME = timedelta(days=1)
 """DESIGN 3: a sender key lives at most a day."""
@@ -60,7 +60,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
 class Sealer:
     """Seal and sign for one member; holds its signing key and the live sender keys."""
 
-    def __init__(self, *, federation: str, member: MemberId, signing_key: SigningKey) -> None:
+    def __init__(self, *, federation: str, member: MemberId, signing_key: Signer) -> None:
         self._federation = federation
         self._member = member
         self._signing_key = signing_key

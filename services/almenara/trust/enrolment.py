@@ -25,7 +25,8 @@ from almenara.wire.records import pae
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from almenara.trust.keys import SealingKey, SigningKey
+    from almenara.trust.keys import SealingKey
+    from almenara.trust.keyuri import Signer
 
 ENROLMENT_TYPE = "application/vnd.almenara.enrolment.v1+json"
 
@@ -133,11 +134,11 @@ def make_enrolment(
     federation: str,
     member: MemberId,
     name: str,
-    signing_key: SigningKey,
+    signing_key: Signer,
     sealing_key: SealingKey | None,
     tls_request: bytes,
     now: datetime,
-    previous: SigningKey | None = None,
+    previous: Signer | None = None,
     retired: Sequence[SigningKeyEntry] = (),
 ) -> bytes:
     """Return the enrolment file of a member, signed, for the coordinator.

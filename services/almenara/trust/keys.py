@@ -112,7 +112,8 @@ def load_signing_key(uri: str, *, passphrase: bytes | None) -> SigningKey:
     """
     if not uri.startswith(_FILE_URI):
         raise Misconfigured(
-            Code.CONFIGURATION, f"signing key {uri.partition(':')[0]!r}: unknown scheme; want file:<path>"
+            Code.CONFIGURATION,
+            f"signing key {uri.partition(':')[0]!r}: unknown scheme; want file:<path> or pkcs11:...",
         )
     path = Path(uri.removeprefix(_FILE_URI))
     key_id, secret = read_key_file(path, "signing", ED25519_BYTES, passphrase=passphrase)

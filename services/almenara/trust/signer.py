@@ -26,7 +26,7 @@ from almenara.wire.seal import SenderKey, StreamContext, key_commitment, seal, s
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from almenara.trust.keys import SigningKey
+    from almenara.trust.keyuri import Signer
     from almenara.wire.records import Heartbeat, KeyWrap, Scope
 
 
@@ -38,7 +38,7 @@ class SignedStatement(NamedTuple):
 
 
 def make_statement(
-    signing_key: SigningKey,
+    signing_key: Signer,
     *,
     context: StreamContext,
     seq: int,
@@ -78,12 +78,12 @@ def make_statement(
     return SignedStatement(sign_record(signing_key, PAYLOAD_STATEMENT, payload), statement_hash(payload))
 
 
-def make_heartbeat(signing_key: SigningKey, heartbeat: Heartbeat) -> bytes:
+def make_heartbeat(signing_key: Signer, heartbeat: Heartbeat) -> bytes:
     """Return the Kafka value of a heartbeat."""
     return sign_record(signing_key, PAYLOAD_HEARTBEAT, encode_heartbeat(heartbeat))
 
 
-def sign_record(signing_key: SigningKey, payload_type: str, payload: bytes) -> bytes:
+def sign_record(signing_key: Signer, payload_type: str, payload: bytes) -> bytes:
     """Return the Kafka value of a payload signed by this key; raise Refused OVERSIZE if too large."""
     signature = Signature(key_id=signing_key.key_id, signature=signing_key.sign(pae(payload_type, payload)))
     return encode_record(SignedRecord(payload_type=payload_type, payload=payload, signatures=(signature,)))
