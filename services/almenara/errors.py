@@ -33,6 +33,7 @@ class Code(StrEnum):
     UNKNOWN_KEY = "UNKNOWN_KEY"
     KEY_NOT_VALID = "KEY_NOT_VALID"
     BAD_SIGNATURE = "BAD_SIGNATURE"
+    CONTENT_HASH = "CONTENT_HASH"
     # the statement (its author is proven)
     STREAM_OWNER = "STREAM_OWNER"
     WRONG_STREAM = "WRONG_STREAM"

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from almenara.bus.received import Received
 from almenara.store import inbox
-from almenara.trust.admit import VerifiedStatement, admit
+from almenara.trust.admit import VerifiedStatement, admit, read_statement
 from almenara.wire.chain import Place
 from unit.subscriber.stream import Author, ReaderSite, alert
 from unit.trust.federation import NOW, directory
@@ -63,7 +63,7 @@ class Story:
         assert isinstance(verified, VerifiedStatement)
         assert self.author.head is not None
         place = Place(verified.head.epoch, verified.head.seq)
-        if verified.statement.key_wraps:
+        if read_statement(verified).key_wraps:
             self._announced[verified.head.sender_key] = place
         said = Said(
             place=place,

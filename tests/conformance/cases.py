@@ -7,6 +7,7 @@ numbers, so the slots of announcements are inputs (`inputs/wraps.json`); all els
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -30,12 +31,15 @@ from almenara.wire.records import (
     KeyWrap,
     Scope,
     Signature,
+    encode_content,
     encode_head,
     encode_record,
     encode_statement,
     pae,
+    parse_content,
     parse_record,
     parse_statement,
+    without_content,
 )
 from almenara.wire.seal import StreamContext, statement_key
 from conformance.federation import (
@@ -257,6 +261,11 @@ def _records_refused() -> list[Case]:
     other_algorithm = ec.derive_private_key(7, ec.SECP256R1()).sign(
         pae(record.payload_type, record.payload), ec.ECDSA(hashes.SHA256(), deterministic_signing=True)
     )
+
+    def with_content(content: bytes) -> bytes:
+        return encode_record(msgspec.structs.replace(record, content=content))
+
+    beat = parse_record(make_heartbeat(KEYS[PE].signing, _heartbeat(PE)))
     long_form = KINDS.record.replace(
         b"\x54" + PAYLOAD_STATEMENT.encode(), b"\xd4\0" + PAYLOAD_STATEMENT.encode()
     )
@@ -273,7 +282,12 @@ def _records_refused() -> list[Case]:
         Case(
             "refused-unknown-payload-type",
             "Validly signed, under a payload type of the future.",
-            sign_record(KEYS[PE].signing, "application/vnd.almenara.statement.v2+avro", record.payload),
+            sign_record(
+                KEYS[PE].signing,
+                "application/vnd.almenara.statement.v2+avro",
+                record.payload,
+                record.content,
+            ),
             "PAYLOAD_TYPE",
         ),
         Case(
@@ -297,13 +311,13 @@ def _records_refused() -> list[Case]:
         Case(
             "refused-unknown-key",
             "Signed by a key that no member has.",
-            sign_record(STRANGER, PAYLOAD_STATEMENT, record.payload),
+            sign_record(STRANGER, PAYLOAD_STATEMENT, record.payload, record.content),
             "UNKNOWN_KEY",
         ),
         Case(
             "refused-retired-key",
             "Signed by PE's retired key, issued after its end.",
-            sign_record(RETIRED, PAYLOAD_STATEMENT, record.payload),
+            sign_record(RETIRED, PAYLOAD_STATEMENT, record.payload, record.content),
             "KEY_NOT_VALID",
         ),
         Case(
@@ -320,46 +334,71 @@ def _records_refused() -> list[Case]:
         ),
         Case(
             "refused-payload-changed",
-            "One bit of the sealed bytes is changed.",
+            "One bit of the content's hash is changed.",
             encode_record(
                 msgspec.structs.replace(record, payload=record.payload[:-1] + bytes([record.payload[-1] ^ 1]))
             ),
             "BAD_SIGNATURE",
+        ),
+        Case(
+            "refused-content-changed",
+            "One bit of the content is changed; the signature is PE's.",
+            with_content(record.content[:-1] + bytes([record.content[-1] ^ 1])),
+            "CONTENT_HASH",
+        ),
+        Case(
+            "refused-content-exchanged",
+            "The content of another statement of PE.",
+            with_content(parse_record(FIRST.record).content),
+            "CONTENT_HASH",
+        ),
+        Case(
+            "refused-content-left-out",
+            "A link, as a store may keep it: no record for a topic.",
+            without_content(KINDS.record),
+            "CONTENT_HASH",
+        ),
+        Case(
+            "refused-heartbeat-with-content",
+            "PE's heartbeat, and a content that nobody signed.",
+            encode_record(msgspec.structs.replace(beat, content=record.content)),
+            "MALFORMED",
         ),
     ]
 
 
 def _statements_refused() -> list[Case]:
     """Return records that their author signed and that are refused all the same."""
-    payload = parse_record(FIRST.record).payload
+    record = parse_record(FIRST.record)
+    payload, content = record.payload, record.content
     parsed = parse_statement(payload)
-    reversed_slots = encode_statement(parsed.head_bytes, parsed.key_wraps[::-1], parsed.sealed)
-    negative = encode_statement(encode_head(msgspec.structs.replace(parsed.head, seq=-1)), (), parsed.sealed)
+    negative = encode_statement(
+        encode_head(msgspec.structs.replace(parsed.head, seq=-1)), parsed.content_hash
+    )
     pe = KEYS[PE].signing
     return [
         Case(
             "refused-payload-truncated",
             "PE signed a statement without its last byte.",
-            sign_record(pe, PAYLOAD_STATEMENT, payload[:-1]),
+            sign_record(pe, PAYLOAD_STATEMENT, payload[:-1], content),
             "MALFORMED",
         ),
         Case(
             "refused-payload-trailing-byte",
             "PE signed a statement and a byte.",
-            sign_record(pe, PAYLOAD_STATEMENT, payload + b"\0"),
+            sign_record(pe, PAYLOAD_STATEMENT, payload + b"\0", content),
             "MALFORMED",
         ),
         Case(
-            "refused-slots-not-sorted",
-            "The slots stand in falling order of key id.",
-            sign_record(pe, PAYLOAD_STATEMENT, reversed_slots),
-            "NOT_CANONICAL",
+            "refused-seq-negative",
+            "Seq is -1.",
+            sign_record(pe, PAYLOAD_STATEMENT, negative, content),
+            "MALFORMED",
         ),
-        Case("refused-seq-negative", "Seq is -1.", sign_record(pe, PAYLOAD_STATEMENT, negative), "MALFORMED"),
         Case(
             "refused-stream-owner",
             "AR signs a statement that says PE, on PE's topic.",
-            sign_record(KEYS[AR].signing, PAYLOAD_STATEMENT, payload),
+            sign_record(KEYS[AR].signing, PAYLOAD_STATEMENT, payload, content),
             "STREAM_OWNER",
         ),
         Case(
@@ -404,13 +443,38 @@ def _seals_refused() -> list[Case]:
         associated = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
         sealed = nonce(name) + AESGCM(k_s).encrypt(nonce(name), padded, associated)
         sealed = sealed[:-1] + bytes([sealed[-1] ^ flip])
-        return sign_record(KEYS[PE].signing, PAYLOAD_STATEMENT, encode_statement(head_bytes, (), sealed))
+        return _signed(KEYS[PE].signing, head_bytes, encode_content((), sealed))
+
+    announced = parse_record(FIRST.record)
+    first, content = parse_statement(announced.payload), announced.content
+    parts = parse_content(content)
+
+    def with_content(data: bytes) -> bytes:
+        return _signed(KEYS[PE].signing, first.head_bytes, data)
 
     def for_both(code: str) -> dict[MemberId, Reading]:
         return {AR: Reading(code), CL: Reading(code)}
 
     exact = (length + batch(11)).ljust(1024, b"\0")
     return [
+        Case(
+            "refused-content-none",
+            "PE signed the hash of no content at all.",
+            with_content(b""),
+            readers=for_both("UNKNOWN_SCHEMA"),
+        ),
+        Case(
+            "refused-content-trailing-byte",
+            "PE signed a content and a byte.",
+            with_content(content + b"\0"),
+            readers=for_both("MALFORMED"),
+        ),
+        Case(
+            "refused-slots-not-sorted",
+            "The slots stand in falling order of key id.",
+            with_content(encode_content(parts.key_wraps[::-1], parts.sealed)),
+            readers=for_both("NOT_CANONICAL"),
+        ),
         Case(
             "refused-padding-not-zero",
             "The last byte of the padding is 1.",
@@ -502,7 +566,11 @@ def _seals_refused() -> list[Case]:
 
 
 def _lifted() -> bytes:
-    stolen = parse_statement(parse_record(FIRST.record).payload)
-    head = encode_head(msgspec.structs.replace(stolen.head, publisher=AR))
-    payload = encode_statement(head, stolen.key_wraps, stolen.sealed)
-    return sign_record(KEYS[AR].signing, PAYLOAD_STATEMENT, payload)
+    stolen = parse_record(FIRST.record)
+    head = encode_head(msgspec.structs.replace(parse_statement(stolen.payload).head, publisher=AR))
+    return _signed(KEYS[AR].signing, head, stolen.content)
+
+
+def _signed(key: SigningKey, head_bytes: bytes, content: bytes) -> bytes:
+    payload = encode_statement(head_bytes, sha256(content).digest())
+    return sign_record(key, PAYLOAD_STATEMENT, payload, content)

@@ -15,6 +15,7 @@ from almenara.trust.admit import (
     VerifiedStatement,
     admit,
     open_statement,
+    read_statement,
     unwrap_sender_key,
 )
 from almenara.wire.chain import ChainState, Gap, Place, after_gap, apply, judge
@@ -50,11 +51,12 @@ def admission(vector: dict[str, Any]) -> str:
 
 def opened(verified: VerifiedStatement, reader: MemberId) -> OpenedStatement:
     """Open as a reader does: with the key announced here, or else with one announced before."""
-    if verified.statement.key_wraps:
-        key = unwrap_sender_key(verified, [KEYS[reader].sealing])
+    read = read_statement(verified)
+    if read.key_wraps:
+        key = unwrap_sender_key(read, [KEYS[reader].sealing])
     else:
         key = next(key for key in SENDER_KEYS.values() if key.id == verified.head.sender_key)
-    return open_statement(verified, reader=reader, sender_key=key, directory=DIRECTORY)
+    return open_statement(read, reader=reader, sender_key=key, directory=DIRECTORY)
 
 
 def reading(verified: VerifiedStatement, reader: MemberId) -> dict[str, Any]:
@@ -114,7 +116,7 @@ def test_a_list_looks_like_the_audience() -> None:
     for name in ("statement-audience", "statement-list"):
         verified = admitted(RECORDS[name])
         assert isinstance(verified, VerifiedStatement)
-        statement = verified.statement
+        statement = read_statement(verified)
         assert {len(slot.wrap) for slot in statement.key_wraps} == {WRAP_BYTES}
         assert len(statement.sealed) - 12 - 16 in BUCKETS
         shapes.add((tuple(slot.key_id for slot in statement.key_wraps), len(statement.sealed)))

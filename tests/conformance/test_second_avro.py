@@ -12,7 +12,13 @@ import msgspec
 import pytest
 
 from almenara.wire.avro import canonical_form, prefix
-from almenara.wire.records import PAYLOAD_STATEMENT, parse_heartbeat, parse_record, parse_statement
+from almenara.wire.records import (
+    PAYLOAD_STATEMENT,
+    parse_content,
+    parse_heartbeat,
+    parse_record,
+    parse_statement,
+)
 from almenara.wire.seal import StreamContext, open_sealed, statement_key
 from conformance.cases import ACCEPTED, OPENED, Case, good, refused
 from conformance.federation import SENDER_KEYS
@@ -43,11 +49,12 @@ def write(name: str, value: object) -> bytes:
 
 
 def plaintext(case: Case) -> bytes:
-    statement = parse_statement(parse_record(case.record).payload)
+    record = parse_record(case.record)
+    statement, sealed = parse_statement(record.payload), parse_content(record.content).sealed
     head = statement.head
     key = next(key for key in SENDER_KEYS.values() if key.id == head.sender_key)
     k_s = statement_key(key.key, StreamContext.of(head), head.seq)
-    return open_sealed(k_s, head, statement.head_bytes, statement.sealed)
+    return open_sealed(k_s, head, statement.head_bytes, sealed)
 
 
 def crc_64_avro(data: bytes) -> int:
@@ -65,12 +72,12 @@ def crc_64_avro(data: bytes) -> int:
     return value
 
 
-@pytest.mark.parametrize("name", ["SignedRecord", "Statement", "Heartbeat", "Batch"])
+@pytest.mark.parametrize("name", ["SignedRecord", "Statement", "Content", "Heartbeat", "Batch"])
 def test_fingerprints_are_those_of_the_specification(name: str) -> None:
     assert prefix(name) == b"\xc3\x01" + crc_64_avro(canonical_form(name)).to_bytes(8, "little")
 
 
-@pytest.mark.parametrize("name", ["SignedRecord", "Heartbeat"])
+@pytest.mark.parametrize("name", ["SignedRecord", "Content", "Heartbeat"])
 def test_fingerprints_agree(name: str) -> None:
     """Not for the others: where a schema uses a named type again, avro 1.12 repeats its definition."""
     assert prefix(name) == b"\xc3\x01" + schema(name).fingerprint("CRC-64-AVRO")
@@ -97,6 +104,14 @@ def test_records_and_payloads_agree(name: str) -> None:
         expected = fields(parse_statement(record.payload))
         del expected["head_bytes"]
         assert payload == expected
+
+
+@pytest.mark.parametrize("name", OPENING)
+def test_contents_agree(name: str) -> None:
+    content = parse_record(GOOD[name].record).content
+    value = read("Content", content)
+    assert value == fields(parse_content(content))
+    assert write("Content", value) == content
 
 
 @pytest.mark.parametrize("name", OPENING)

@@ -9,7 +9,7 @@ import msgspec
 from almenara.errors import Code, Refused, StatementRefused
 from almenara.model.ids import AudienceId, MemberId, Stream
 from almenara.store import inbox, outbox, views
-from almenara.trust.admit import VerifiedStatement, admit, open_statement
+from almenara.trust.admit import VerifiedStatement, admit, open_statement, read_statement
 from almenara.wire.seal import SenderKey
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def open_found(
             f"statement {found.stream} {head.epoch}/{head.seq}: its sender key is not held here (any more)",
         )
     key = SenderKey(key=known.key, id=head.sender_key)
-    return open_statement(verified, reader=member, sender_key=key, directory=directory)
+    return open_statement(read_statement(verified), reader=member, sender_key=key, directory=directory)
 
 
 def _received(connection: Connection, entry: views.InboxEntry) -> Found:

@@ -261,9 +261,11 @@ class _Poll:
             text = f"statement {state.stream} {verified.head.seq}: its directory is older than the last one's"
             self._refuse(state, received, StatementRefused(Code.DIRECTORY_FELL, text))
             refused = refused or Code.DIRECTORY_FELL
+        key_was_known = verified.head.sender_key in state.keys
         self._take_in(state, verified, received.offset, step.chain, flag=flag, refused=refused)
         if isinstance(step, chain.Fill):
-            self._reopen(state, verified)
+            if not key_was_known and verified.head.sender_key in state.keys:
+                self._reopen(state, verified)
             self._look_back(state)
 
     def _take_in(
@@ -331,8 +333,7 @@ class _Poll:
         self.seeks[state.stream] = Seek(offset, self._now + RETRY)
 
     def _reopen(self, state: StreamState, verified: VerifiedStatement) -> None:
-        if not verified.statement.key_wraps:
-            return
+        """Open what came before the late announcement of its sender key."""
         self._delivery.flush()
         for record in inbox.keyless_records(self._connection, state.stream, verified.head.epoch):
             again = admit(record, stream=state.stream, directory=self._directory, now=self._now)

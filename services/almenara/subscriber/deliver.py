@@ -22,7 +22,7 @@ from almenara.store.inbox import MessageRow, SenderKeyRow, StatementRow
 from almenara.store.quarantine import Refusal
 from almenara.store.tally import Tally
 from almenara.store.witness import Claim, DecisionRow
-from almenara.trust.admit import open_statement, unwrap_sender_key
+from almenara.trust.admit import open_statement, read_statement, unwrap_sender_key
 from almenara.wire.messages import content_hash
 from almenara.wire.seal import SenderKey
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from almenara.model.ids import MemberId
     from almenara.model.messages import Message
     from almenara.subscriber.state import StreamState
-    from almenara.trust.admit import OpenedMessage, OpenedStatement, VerifiedStatement
+    from almenara.trust.admit import OpenedMessage, OpenedStatement, ReadStatement, VerifiedStatement
     from almenara.trust.directory import Directory
     from almenara.trust.keys import SealingKey
     from almenara.wire.records import Head
@@ -154,9 +154,10 @@ class Delivery:
         One bad message does not hold back its neighbours.
         """
         try:
-            key = self._sender_key(state, verified)
+            read = read_statement(verified)
+            key = self._sender_key(state, read)
             opened = open_statement(
-                verified, reader=self._reader.member, sender_key=key, directory=self._directory
+                read, reader=self._reader.member, sender_key=key, directory=self._directory
             )
         except StatementRefused as refusal:
             if refusal.code != Code.NOT_FOR_ME:
@@ -174,16 +175,16 @@ class Delivery:
                     self._messages.append(row)
         return code
 
-    def _sender_key(self, state: StreamState, verified: VerifiedStatement) -> SenderKey:
+    def _sender_key(self, state: StreamState, read: ReadStatement) -> SenderKey:
         """Return the statement's sender key, from its announcement, memory or the store.
 
         Raises StatementRefused: KEY_MISSING when it was never announced to this member, NOT_FOR_ME
         when its slot here opened to something else.
         """
-        head = verified.head
-        if verified.statement.key_wraps:
+        verified, head = read.verified, read.verified.head
+        if read.key_wraps:
             try:
-                key = unwrap_sender_key(verified, self._reader.sealing_keys)
+                key = unwrap_sender_key(read, self._reader.sealing_keys)
             except StatementRefused as refusal:
                 if refusal.code == Code.NOT_FOR_ME:
                     self._remember(state, verified, None)

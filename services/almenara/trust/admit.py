@@ -1,12 +1,15 @@
 """May a Kafka record be believed, whose is it, and what does it say? The order of DESIGN 4.
 
-    admit              size, envelope, payload type, key, signature, payload, stream, directory
+    admit              size, envelope, payload type, key, signature, payload, hash of the content,
+                       stream, directory; `admit_link` does without the content
       (the chain is judged by the subscriber, on what `admit` returns)
+    read_statement     the content: slots, and the sealed batch
     unwrap_sender_key  the one slot that is mine, if the statement announces a key
     open_statement     commitment, decryption, schema, batch, recipients
       (the rules of each message are `model.rules`; what cannot be read stands as its refusal)
 
-No byte of the payload is decoded before its signature is proven. A `RecordRefused` proves nothing
+No byte of the payload is decoded before its signature is proven, none of the content before the
+chain has taken the statement. A `RecordRefused` proves nothing
 about its author and must not touch a chain. A `StatementRefused` is by its author but not to be
 believed; only `RefusedInChain` has a place in this chain, and advances it.
 """
@@ -15,6 +18,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from functools import cache
+from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 import msgspec
@@ -30,9 +34,11 @@ from almenara.wire.records import (
     PAYLOAD_STATEMENT,
     Head,
     Heartbeat,
+    KeyWrap,
     Scope,
     Statement,
     pae,
+    parse_content,
     parse_heartbeat,
     parse_record,
     parse_statement,
@@ -55,8 +61,11 @@ CLOCK_TOLERANCE = timedelta(minutes=5)
 """How far apart the clocks of a member and a reader may stand at the start of a key (DESIGN 5)."""
 
 
-class VerifiedStatement(msgspec.Struct, frozen=True, kw_only=True):
-    """A statement whose author is proven: a member's, on its own stream; its chain is not judged."""
+class VerifiedLink(msgspec.Struct, frozen=True, kw_only=True):
+    """A statement whose author is proven: a member's, on its own stream; its chain is not judged.
+
+    Which content it has is proven, too, by its hash; whether that is at hand is not said.
+    """
 
     stream: Stream
     head: Head
@@ -64,6 +73,20 @@ class VerifiedStatement(msgspec.Struct, frozen=True, kw_only=True):
     statement: Statement
     record: bytes
     key_id: bytes
+
+
+class VerifiedStatement(VerifiedLink, frozen=True, kw_only=True):
+    """A link with the content that its author gave it, not decoded yet."""
+
+    content: bytes
+
+
+class ReadStatement(msgspec.Struct, frozen=True, kw_only=True):
+    """A statement with its content in parts; nothing is opened yet."""
+
+    verified: VerifiedStatement
+    key_wraps: tuple[KeyWrap, ...]
+    sealed: bytes
 
 
 class VerifiedHeartbeat(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,28 +127,86 @@ def admit(
     """Return what a record of this stream's topic says, with its author proven.
 
     Raises RecordRefused: OVERSIZE, UNKNOWN_SCHEMA, MALFORMED, NOT_CANONICAL, PAYLOAD_TYPE, UNSIGNED,
-    UNKNOWN_KEY, KEY_NOT_VALID, BAD_SIGNATURE. Raises StatementRefused for what its author signed all
+    UNKNOWN_KEY, KEY_NOT_VALID, BAD_SIGNATURE, and CONTENT_HASH for a content that its author did not
+    give it: whoever holds the topic can exchange it. Raises StatementRefused for what its author signed all
     the same: the codes of its payload's shape, STREAM_OWNER, WRONG_STREAM, UNKNOWN_AUDIENCE; and as
     RefusedInChain NOT_IN_AUDIENCE. Raises Held DIRECTORY_BEHIND for a statement that was sealed by a
     newer directory: refresh, and judge it again.
     """
     record = parse_record(value)
-    if record.payload_type not in (PAYLOAD_STATEMENT, PAYLOAD_HEARTBEAT):
-        raise RecordRefused(
-            Code.PAYLOAD_TYPE,
-            f"record on {stream}: its payload type is unknown; upgrade, or ask its publisher",
-        )
     member, key = _proven_signer(record, stream=stream, directory=directory, now=now)
     if record.payload_type == PAYLOAD_HEARTBEAT:
-        heartbeat = _decode_heartbeat(record.payload)
-        _require_in_force(key, member, heartbeat.issued_at)
-        _require_own_stream(heartbeat, member, stream=stream, directory=directory)
-        if member.id not in directory.audience(stream.audience).members:
-            raise StatementRefused(Code.NOT_IN_AUDIENCE, _not_in_audience(stream, directory))
-        return VerifiedHeartbeat(stream=stream, heartbeat=heartbeat, record=value)
+        return _heartbeat(record, value, member, key, stream=stream, directory=directory)
+    statement = _statement(record, member, key)
+    if sha256(record.content).digest() != statement.content_hash:
+        raise RecordRefused(
+            Code.CONTENT_HASH,
+            f"record on {stream}: its content is not the one that {member.id} signed; it was exchanged or "
+            "left out, ask the coordinator",
+        )
+    link = _link(statement, record, value, member, key, stream=stream, directory=directory)
+    verified = VerifiedStatement(**msgspec.structs.asdict(link), content=record.content)
+    if member.id not in directory.audience(stream.audience).members:
+        raise RefusedInChain(Code.NOT_IN_AUDIENCE, _not_in_audience(stream, directory), verified)
+    return verified
+
+
+def admit_link(value: bytes, *, stream: Stream, directory: Directory, now: datetime) -> VerifiedLink:
+    """Return what a statement's record proves whose content was left out, or is not looked at.
+
+    Raises what `admit` raises, CONTENT_HASH apart, and StatementRefused PAYLOAD_TYPE for a heartbeat.
+    """
+    record = parse_record(value)
+    member, key = _proven_signer(record, stream=stream, directory=directory, now=now)
+    if record.payload_type == PAYLOAD_HEARTBEAT:
+        raise StatementRefused(
+            Code.PAYLOAD_TYPE, f"record on {stream}: a heartbeat, which is no link; name a statement"
+        )
+    statement = _statement(record, member, key)
+    link = _link(statement, record, value, member, key, stream=stream, directory=directory)
+    if member.id not in directory.audience(stream.audience).members:
+        raise StatementRefused(Code.NOT_IN_AUDIENCE, _not_in_audience(stream, directory))
+    return link
+
+
+def _heartbeat(
+    record: SignedRecord,
+    value: bytes,
+    member: Member,
+    key: SigningKeyEntry,
+    *,
+    stream: Stream,
+    directory: Directory,
+) -> VerifiedHeartbeat:
+    heartbeat = _decode_heartbeat(record.payload)
+    _require_in_force(key, member, heartbeat.issued_at)
+    if record.content:
+        raise RecordRefused(
+            Code.MALFORMED, f"record on {stream}: a heartbeat with a content, which it cannot have; drop it"
+        )
+    _require_own_stream(heartbeat, member, stream=stream, directory=directory)
+    if member.id not in directory.audience(stream.audience).members:
+        raise StatementRefused(Code.NOT_IN_AUDIENCE, _not_in_audience(stream, directory))
+    return VerifiedHeartbeat(stream=stream, heartbeat=heartbeat, record=value)
+
+
+def _statement(record: SignedRecord, member: Member, key: SigningKeyEntry) -> Statement:
     statement = _decode_statement(record.payload)
+    _require_in_force(key, member, statement.head.issued_at)
+    return statement
+
+
+def _link(
+    statement: Statement,
+    record: SignedRecord,
+    value: bytes,
+    member: Member,
+    key: SigningKeyEntry,
+    *,
+    stream: Stream,
+    directory: Directory,
+) -> VerifiedLink:
     head = statement.head
-    _require_in_force(key, member, head.issued_at)
     _require_own_stream(head, member, stream=stream, directory=directory)
     if head.directory_version > directory.version:
         raise Held(
@@ -133,7 +214,7 @@ def admit(
             f"statement {stream} {head.seq}: sealed by directory {head.directory_version}, mine is "
             f"{directory.version}; refresh it",
         )
-    verified = VerifiedStatement(
+    return VerifiedLink(
         stream=stream,
         head=head,
         statement_hash=statement_hash(record.payload),
@@ -141,19 +222,29 @@ def admit(
         record=value,
         key_id=key.key_id,
     )
-    if member.id not in directory.audience(stream.audience).members:
-        raise RefusedInChain(Code.NOT_IN_AUDIENCE, _not_in_audience(stream, directory), verified)
-    return verified
 
 
-def unwrap_sender_key(verified: VerifiedStatement, sealing_keys: Sequence[SealingKey]) -> SenderKey:
+def read_statement(verified: VerifiedStatement) -> ReadStatement:
+    """Return the statement with its content in parts.
+
+    Raises StatementRefused for a content that is none though its author signed its hash:
+    UNKNOWN_SCHEMA, MALFORMED, NOT_CANONICAL.
+    """
+    try:
+        content = parse_content(verified.content)
+    except RecordRefused as refusal:
+        raise StatementRefused(refusal.code, refusal.text) from refusal
+    return ReadStatement(verified=verified, key_wraps=content.key_wraps, sealed=content.sealed)
+
+
+def unwrap_sender_key(read: ReadStatement, sealing_keys: Sequence[SealingKey]) -> SenderKey:
     """Return the sender key that the statement announces to the owner of these keys, newest first.
 
     One slot is tried, however many there are. Raises StatementRefused: KEY_MISSING if no slot is mine
     or mine does not open, NOT_FOR_ME if mine opens to another key and the statement is for a list.
     """
-    head = verified.head
-    slots = {slot.key_id: slot.wrap for slot in verified.statement.key_wraps}
+    verified, head = read.verified, read.verified.head
+    slots = {slot.key_id: slot.wrap for slot in read.key_wraps}
     mine = next((key for key in sealing_keys if key.key_id in slots), None)
     if mine is None:
         raise StatementRefused(
@@ -178,7 +269,7 @@ def unwrap_sender_key(verified: VerifiedStatement, sealing_keys: Sequence[Sealin
 
 
 def open_statement(
-    verified: VerifiedStatement, *, reader: MemberId, sender_key: SenderKey, directory: Directory
+    read: ReadStatement, *, reader: MemberId, sender_key: SenderKey, directory: Directory
 ) -> OpenedStatement:
     """Return what the statement says to this reader.
 
@@ -186,14 +277,14 @@ def open_statement(
     PADDING and UNSEALABLE for what does not open, SCHEMA_NOT_ALLOWED, the codes of the batch's shape,
     NOT_A_RECIPIENT if the batch does not name the reader of a list, or names anyone to an audience.
     """
-    head, stream = verified.head, verified.stream
+    verified, head, stream = read.verified, read.verified.head, read.verified.stream
     if sender_key.id != head.sender_key:
         raise StatementRefused(
             Code.KEY_MISSING,
             f"statement {stream} {head.seq}: sealed with another sender key; find the one it names",
         )
     k_s = statement_key(sender_key.key, StreamContext.of(head), head.seq)
-    data = open_sealed(k_s, head, verified.statement.head_bytes, verified.statement.sealed)
+    data = open_sealed(k_s, head, verified.statement.head_bytes, read.sealed)
     if _batch_schema() not in directory.schemas:
         raise StatementRefused(
             Code.SCHEMA_NOT_ALLOWED,
@@ -232,6 +323,11 @@ def _is_addressed(
 def _proven_signer(
     record: SignedRecord, *, stream: Stream, directory: Directory, now: datetime
 ) -> tuple[Member, SigningKeyEntry]:
+    if record.payload_type not in (PAYLOAD_STATEMENT, PAYLOAD_HEARTBEAT):
+        raise RecordRefused(
+            Code.PAYLOAD_TYPE,
+            f"record on {stream}: its payload type is unknown; upgrade, or ask its publisher",
+        )
     if not record.signatures:
         raise RecordRefused(Code.UNSIGNED, f"record on {stream}: no signature; ask its publisher")
     if len(record.signatures) > 1:

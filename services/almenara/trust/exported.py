@@ -24,7 +24,7 @@ from tuf.api.serialization import DeserializationError
 
 from almenara.errors import Code, DirectoryRefused, RecordRefused, Refused, StatementRefused, Unavailable
 from almenara.model.ids import AudienceId, MemberId, Stream, audience_id, member_id
-from almenara.trust.admit import OpenedMessage, VerifiedStatement, admit
+from almenara.trust.admit import OpenedMessage, VerifiedStatement, admit, read_statement
 from almenara.trust.directory import Directory
 from almenara.trust.refresh import METADATA, published_name, refresh
 from almenara.trust.repository import root_fingerprint
@@ -170,8 +170,8 @@ def verify_exported(exported: ExportedRecord, *, fingerprint: str) -> VerifiedEx
         )
     if exported.k_s is None:
         return VerifiedExport(statement=verified, directory=directory, root_fingerprint=found)
-    statement = verified.statement
-    batch = decode_batch(open_sealed(exported.k_s, statement.head, statement.head_bytes, statement.sealed))
+    statement, sealed = verified.statement, read_statement(verified).sealed
+    batch = decode_batch(open_sealed(exported.k_s, statement.head, statement.head_bytes, sealed))
     return VerifiedExport(
         statement=verified,
         directory=directory,

@@ -6,6 +6,7 @@ publisher's to decide, and what is signed counts only once its store has it.
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
 from almenara.wire.records import (
@@ -14,6 +15,7 @@ from almenara.wire.records import (
     Head,
     Signature,
     SignedRecord,
+    encode_content,
     encode_head,
     encode_heartbeat,
     encode_record,
@@ -74,8 +76,11 @@ def make_statement(
             key_commitment=key_commitment(k_s),
         )
     )
-    payload = encode_statement(head, key_wraps, seal(k_s, head, batch, nonce=nonce))
-    return SignedStatement(sign_record(signing_key, PAYLOAD_STATEMENT, payload), statement_hash(payload))
+    content = encode_content(key_wraps, seal(k_s, head, batch, nonce=nonce))
+    payload = encode_statement(head, sha256(content).digest())
+    return SignedStatement(
+        sign_record(signing_key, PAYLOAD_STATEMENT, payload, content), statement_hash(payload)
+    )
 
 
 def make_heartbeat(signing_key: Signer, heartbeat: Heartbeat) -> bytes:
@@ -83,7 +88,9 @@ def make_heartbeat(signing_key: Signer, heartbeat: Heartbeat) -> bytes:
     return sign_record(signing_key, PAYLOAD_HEARTBEAT, encode_heartbeat(heartbeat))
 
 
-def sign_record(signing_key: Signer, payload_type: str, payload: bytes) -> bytes:
+def sign_record(signing_key: Signer, payload_type: str, payload: bytes, content: bytes = b"") -> bytes:
     """Return the Kafka value of a payload signed by this key; raise Refused OVERSIZE if too large."""
     signature = Signature(key_id=signing_key.key_id, signature=signing_key.sign(pae(payload_type, payload)))
-    return encode_record(SignedRecord(payload_type=payload_type, payload=payload, signatures=(signature,)))
+    return encode_record(
+        SignedRecord(payload_type=payload_type, payload=payload, signatures=(signature,), content=content)
+    )

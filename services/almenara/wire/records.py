@@ -1,8 +1,12 @@
 """What is a record: which bytes are signed, and what do a statement and a heartbeat say in clear?
 
-A Kafka value is a SignedRecord: a payload and signatures over PAE(payload_type, payload). The
-payload is a Statement or a Heartbeat. Every encoding here has one form only, so parsing encodes
-again and compares. Nothing in this module checks a signature: what it returns is unproven.
+    SignedRecord --payload--> Statement: head and hash of the content, or Heartbeat; this is signed
+                 '-content--> Content: slots and the sealed batch; empty beside a heartbeat
+
+The signature covers PAE(payload_type, payload). A record whose content was left out is a link: it
+still proves who said it, where in which chain, and with which content. Every encoding here has one
+form only, so parsing encodes again and compares. Nothing in this module checks a signature or the
+content's hash: what it returns is unproven.
 """
 
 from __future__ import annotations
@@ -19,7 +23,8 @@ from almenara.model.ids import AudienceId, MemberId
 from almenara.wire.avro import decode, encode, encode_bare, encode_long, prefix
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
 PAYLOAD_STATEMENT: Final = "application/vnd.almenara.statement.v1+avro"
 PAYLOAD_HEARTBEAT: Final = "application/vnd.almenara.heartbeat.v1+avro"
@@ -27,8 +32,8 @@ PAYLOAD_HEARTBEAT: Final = "application/vnd.almenara.heartbeat.v1+avro"
 RECORD_MAX: Final = 1_000_000
 """Bytes of a Kafka value: below the broker's default limit of 1,048,588 for a batch of one."""
 
-HEARTBEAT_MAX: Final = 1_024
-"""Bytes of a heartbeat's payload: three names of at most 32 bytes, a hash and six numbers."""
+PAYLOAD_MAX: Final = 1_024
+"""Bytes of what is signed: three names of at most 32 bytes, four hashes and six numbers, some 200."""
 
 SIGNATURES_MAX: Final = 4
 """Ed25519, ML-DSA-65 at a checkpoint, and as many again at a change of keys: bounds what a forged
@@ -63,6 +68,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     directory_version: int
     scope: Scope
     elicits_receipt: bool
+    checkpoint: bool = False
     sender_key: bytes
     key_commitment: bytes
 
@@ -79,6 +85,12 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
 
     head: Head
     head_bytes: bytes
+    content_hash: bytes
+
+
+class Content(msgspec.Struct, frozen=True, kw_only=True):
+    """What a statement brings its readers; its hash is signed, its bytes travel beside."""
+
     key_wraps: tuple[KeyWrap, ...]
     sealed: bytes
 
@@ -110,6 +122,7 @@ class SignedRecord(msgspec.Struct, frozen=True, kw_only=True):
     payload_type: str
     payload: bytes
     signatures: tuple[Signature, ...]
+    content: bytes = b""
 
 
 def pae(payload_type: str, payload: bytes) -> bytes:
@@ -128,40 +141,52 @@ def encode_head(head: Head) -> bytes:
     return encode_bare("Head", msgspec.structs.asdict(head))
 
 
-def encode_statement(head_bytes: bytes, key_wraps: Sequence[KeyWrap], sealed: bytes) -> bytes:
+def encode_statement(head_bytes: bytes, content_hash: bytes) -> bytes:
     """Return a statement's payload around a head already encoded, since the seal covers its bytes."""
-    slots = b"".join(slot.key_id + encode_long(len(slot.wrap)) + slot.wrap for slot in key_wraps)
-    count = encode_long(len(key_wraps)) if key_wraps else b""
-    return b"".join((prefix("Statement"), head_bytes, count, slots, b"\0", encode_long(len(sealed)), sealed))
+    return prefix("Statement") + head_bytes + content_hash
 
 
 def parse_statement(payload: bytes) -> Statement:
     """Return the statement that fills the payload.
 
     Raises RecordRefused: OVERSIZE, UNKNOWN_SCHEMA or MALFORMED for what is no Statement or has a
-    number out of range, NOT_CANONICAL for another form of the same or slots that are not sorted.
+    number out of range, NOT_CANONICAL for another form of the same.
     """
-    value = decode("Statement", payload, cap=RECORD_MAX)
+    value = decode("Statement", payload, cap=PAYLOAD_MAX)
     head = Head(**{**value["head"], "scope": Scope(value["head"]["scope"])})
     statement = Statement(
         head=head,
         head_bytes=encode_bare("Head", value["head"]),
-        key_wraps=tuple(KeyWrap(**slot) for slot in value["key_wraps"]),
-        sealed=value["sealed"],
+        content_hash=value["content_hash"],
     )
-    if encode_statement(statement.head_bytes, statement.key_wraps, statement.sealed) != payload:
+    if encode_statement(statement.head_bytes, statement.content_hash) != payload:
         raise _not_canonical("statement")
-    ids = [slot.key_id for slot in statement.key_wraps]
-    if any(left >= right for left, right in pairwise(ids)):
-        raise RecordRefused(
-            Code.NOT_CANONICAL,
-            "statement: its slots are not in order of key id, one each; its publisher must sort them",
-        )
     _check_range("statement", "seq", head.seq, low=0)
     _check_range("statement", "epoch", head.epoch, low=0, end=_TIME_END // 1000)
     _check_range("statement", "directory_version", head.directory_version, low=0)
     _check_range("statement", "issued_at", head.issued_at, low=0, end=_TIME_END)
     return statement
+
+
+def encode_content(key_wraps: Sequence[KeyWrap], sealed: bytes) -> bytes:
+    """Return the content of a statement, whose SHA-256 the statement names."""
+    slots = [{"key_id": slot.key_id, "wrap": slot.wrap} for slot in key_wraps]
+    return _up_to_last("Content", {"key_wraps": slots, "sealed": b""}, len(sealed)) + sealed
+
+
+def parse_content(content: bytes) -> Content:
+    """Return what the content says; raise RecordRefused as parse_statement, or if slots are not sorted."""
+    value = decode("Content", content, cap=RECORD_MAX)
+    sealed = value["sealed"]
+    if not content.startswith(_up_to_last("Content", {**value, "sealed": b""}, len(sealed))):
+        raise _not_canonical("content")
+    ids = [slot["key_id"] for slot in value["key_wraps"]]
+    if any(left >= right for left, right in pairwise(ids)):
+        raise RecordRefused(
+            Code.NOT_CANONICAL,
+            "content: its slots are not in order of key id, one each; its publisher must sort them",
+        )
+    return Content(key_wraps=tuple(KeyWrap(**slot) for slot in value["key_wraps"]), sealed=sealed)
 
 
 def encode_heartbeat(heartbeat: Heartbeat) -> bytes:
@@ -171,7 +196,7 @@ def encode_heartbeat(heartbeat: Heartbeat) -> bytes:
 
 def parse_heartbeat(payload: bytes) -> Heartbeat:
     """Return the heartbeat that fills the payload; raise RecordRefused as parse_statement does."""
-    value = decode("Heartbeat", payload, cap=HEARTBEAT_MAX)
+    value = decode("Heartbeat", payload, cap=PAYLOAD_MAX)
     heartbeat = Heartbeat(**value)
     if encode("Heartbeat", value) != payload:
         raise _not_canonical("heartbeat")
@@ -185,7 +210,13 @@ def parse_heartbeat(payload: bytes) -> Heartbeat:
 
 def encode_record(record: SignedRecord) -> bytes:
     """Return the Kafka value; raise Refused OVERSIZE if no broker and no reader would take it."""
-    value = encode("SignedRecord", msgspec.to_builtins(record, builtin_types=(bytes,)))
+    fields = {
+        "payload_type": record.payload_type,
+        "payload": record.payload,
+        "signatures": [{"key_id": each.key_id, "signature": each.signature} for each in record.signatures],
+        "content": b"",
+    }
+    value = _up_to_last("SignedRecord", fields, len(record.content)) + record.content
     if len(value) > RECORD_MAX:
         raise Refused(
             Code.OVERSIZE, f"record: {len(value)} bytes, the cap is {RECORD_MAX}; put fewer messages in it"
@@ -200,7 +231,8 @@ def parse_record(value: bytes) -> SignedRecord:
     many signatures, NOT_CANONICAL for another form of the same.
     """
     fields = decode("SignedRecord", value, cap=RECORD_MAX)
-    if encode("SignedRecord", fields) != value:
+    content = fields["content"]
+    if not value.startswith(_up_to_last("SignedRecord", {**fields, "content": b""}, len(content))):
         raise _not_canonical("record")
     if len(fields["signatures"]) > SIGNATURES_MAX:
         raise RecordRefused(
@@ -212,7 +244,22 @@ def parse_record(value: bytes) -> SignedRecord:
         payload_type=fields["payload_type"],
         payload=fields["payload"],
         signatures=tuple(Signature(**signature) for signature in fields["signatures"]),
+        content=content,
     )
+
+
+def without_content(value: bytes) -> bytes:
+    """Return the link: the Kafka value with its content left out; raise RecordRefused as parse_record."""
+    return encode_record(msgspec.structs.replace(parse_record(value), content=b""))
+
+
+def _up_to_last(name: str, fields: Mapping[str, Any], length: int) -> bytes:
+    """Return the one encoding of a record up to where the `length` bytes of its last field begin.
+
+    The last field is empty in `fields`. It can be half a megabyte, and every copy of it would cost:
+    a value of this schema that decodes and begins with these bytes has no other form.
+    """
+    return encode(name, fields)[:-1] + encode_long(length)
 
 
 def _check_range(subject: str, name: str, number: int, *, low: int, end: int = 1 << 63) -> None:

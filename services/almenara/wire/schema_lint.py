@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 DEPTH_MAX: Final = 12
 """Levels of records, arrays and unions: a decoder recurses once for each. Batch has eight."""
 
-FROZEN: Final = frozenset({"SignedRecord", "Statement", "Head", "Heartbeat", "Fixed16", "Fixed32"})
+FROZEN: Final = frozenset({"SignedRecord", "Statement", "Content", "Head", "Heartbeat", "Fixed16", "Fixed32"})
 """The envelope has one version in force; a change of it is a new payload type."""
 
 _NO_WIDTH = "has no width: a few bytes could hold an array of any number of them"

@@ -11,7 +11,7 @@ from almenara.errors import Code, RecordRefused
 from almenara.model.bodies import RiskAlertWithdrawal
 from almenara.model.messages import Message
 from almenara.model.rules import check
-from almenara.trust.admit import VerifiedStatement, admit, open_statement, unwrap_sender_key
+from almenara.trust.admit import VerifiedStatement, admit, open_statement, read_statement, unwrap_sender_key
 from almenara.trust.signer import sign_record
 from almenara.wire.records import parse_record
 from unit.subscriber.stream import Author, ReaderSite, alert
@@ -51,13 +51,14 @@ def test_with_the_authors_key_it_would_withdraw_the_alert(
     author: Author, forged: bytes, tmp_path: Path
 ) -> None:
     record = parse_record(forged)
-    genuine = sign_record(KEYS[PE].signing, record.payload_type, record.payload)
+    genuine = sign_record(KEYS[PE].signing, record.payload_type, record.payload, record.content)
     assert ReaderSite(tmp_path).reads(*author.records, genuine).delivered == 2
 
     verified = admit(genuine, stream=author.stream, directory=directory(), now=NOW)
     assert isinstance(verified, VerifiedStatement)
-    key = unwrap_sender_key(verified, [KEYS[AR].sealing])
-    (opened,) = open_statement(verified, reader=AR, sender_key=key, directory=directory()).messages
+    read = read_statement(verified)
+    key = unwrap_sender_key(read, [KEYS[AR].sealing])
+    (opened,) = open_statement(read, reader=AR, sender_key=key, directory=directory()).messages
     assert isinstance(opened.message, Message)
     check(opened.message, now=NOW)
     assert isinstance(opened.message.body, RiskAlertWithdrawal)

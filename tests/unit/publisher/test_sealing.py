@@ -21,6 +21,7 @@ from almenara.trust.admit import (
     VerifiedStatement,
     admit,
     open_statement,
+    read_statement,
     unwrap_sender_key,
 )
 from almenara.trust.directory import MemberStatus
@@ -219,7 +220,7 @@ def test_streams_of_one_member_have_chains_of_their_own(author: Author) -> None:
 
 
 def announces(statement: VerifiedStatement) -> bool:
-    return bool(statement.statement.key_wraps)
+    return bool(read_statement(statement).key_wraps)
 
 
 def test_a_key_is_announced_once_and_kept_by_its_list_for_a_day(author: Author) -> None:
@@ -333,13 +334,14 @@ def federation_of(sharing: Sharing) -> Directory:
 
 def opens(statement: VerifiedStatement, reader: MemberId, known: Directory) -> bool:
     """Tell whether the reader gets at the content by any means it has: its key, and another's name."""
+    read = read_statement(statement)
     try:
-        key = unwrap_sender_key(statement, [ALL_KEYS[reader].sealing])
+        key = unwrap_sender_key(read, [ALL_KEYS[reader].sealing])
     except StatementRefused:
         return False
     for name in (reader, *known.members):
         try:
-            open_statement(statement, reader=name, sender_key=key, directory=known)
+            open_statement(read, reader=name, sender_key=key, directory=known)
         except StatementRefused:
             continue
         return True
@@ -367,14 +369,14 @@ def test_a_record_tells_nobody_outside_whom_or_how_many_it_reaches(sharing: Shar
         to_all = author.says(audience=CONDOR, known=known)
         to_list = author.says(sharing.listed or sharing.operation[1:], audience=CONDOR, known=known)
         for statement in (to_all, to_list):
-            wraps = statement.statement.key_wraps
+            wraps = read_statement(statement).key_wraps
             assert [slot.key_id for slot in wraps] == (slots if announced else [])
             assert len({len(slot.wrap) for slot in wraps}) <= 1
         assert len(to_all.record) == len(to_list.record)
 
 
 def test_what_a_key_of_one_list_seals_does_not_open_with_that_of_another(author: Author) -> None:
-    to_ar, to_cl = author.says([AR]), author.says([CL])
+    to_ar, to_cl = (read_statement(author.says([each])) for each in (AR, CL))
     key = unwrap_sender_key(to_ar, [KEYS[AR].sealing])
     with pytest.raises(StatementRefused) as refusal:
         open_statement(to_cl, reader=AR, sender_key=key, directory=directory())
@@ -382,7 +384,7 @@ def test_what_a_key_of_one_list_seals_does_not_open_with_that_of_another(author:
 
 
 def test_the_author_reads_its_own_list_back(author: Author) -> None:
-    statement = author.says([AR])
+    statement = read_statement(author.says([AR]))
     key = unwrap_sender_key(statement, [KEYS[PE].sealing])
     opened = open_statement(statement, reader=PE, sender_key=key, directory=directory())
     assert opened.recipients == (AR,)

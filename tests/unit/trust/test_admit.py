@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,8 +18,11 @@ from almenara.trust.admit import (
     CLOCK_TOLERANCE,
     RefusedInChain,
     VerifiedHeartbeat,
+    VerifiedLink,
     VerifiedStatement,
     admit,
+    admit_link,
+    read_statement,
 )
 from almenara.trust.directory import MemberStatus
 from almenara.trust.signer import sign_record
@@ -29,9 +33,14 @@ from almenara.wire.records import (
     RECORD_MAX,
     Signature,
     SignedRecord,
+    encode_content,
     encode_record,
+    encode_statement,
     pae,
+    parse_content,
     parse_record,
+    parse_statement,
+    without_content,
 )
 from unit.trust.federation import (
     AR,
@@ -50,7 +59,7 @@ from unit.trust.federation import (
     new_keys,
     targets,
 )
-from unit.trust.statements import CONTEXT, STREAM, heartbeat, statement
+from unit.trust.statements import CONTEXT, STREAM, announcement, heartbeat, statement
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,6 +85,7 @@ def test_a_statement_of_its_author_is_admitted() -> None:
     assert (verified.head.publisher, verified.head.seq) == (PE, 4)
     assert verified.statement_hash == GOOD.hash
     assert verified.record == GOOD.record
+    assert verified.content == CONTENT
     assert verified.key_id == KEYS[PE].signing.key_id
 
 
@@ -93,7 +103,7 @@ def test_an_old_statement_is_as_good_as_on_its_day() -> None:
     assert judge(GOOD.record, now=NOW + 365 * DAY) == judge(GOOD.record)
 
 
-PAYLOAD = parse_record(GOOD.record).payload
+PAYLOAD, CONTENT = parse_record(GOOD.record).payload, parse_record(GOOD.record).content
 PE_ID, AR_ID = KEYS[PE].signing.key_id, KEYS[AR].signing.key_id
 
 
@@ -188,6 +198,114 @@ def test_no_bit_of_a_record_can_be_changed(value: bytes) -> None:
                 judge(bytes(changed))
             changed[position] ^= 1 << bit
     assert bytes(changed) == value
+
+
+def with_content(value: bytes, content: bytes) -> bytes:
+    """Return the record as its author signed it, with a content that somebody else put there."""
+    return encode_record(msgspec.structs.replace(parse_record(value), content=content))
+
+
+EXCHANGED: dict[str, tuple[bytes, Code]] = {
+    "another content": (with_content(GOOD.record, encode_content((), b"")), Code.CONTENT_HASH),
+    "the content of a neighbour": (
+        with_content(GOOD.record, parse_record(statement(seq=5).record).content),
+        Code.CONTENT_HASH,
+    ),
+    "a byte more": (with_content(GOOD.record, CONTENT + b"\0"), Code.CONTENT_HASH),
+    "no content": (without_content(GOOD.record), Code.CONTENT_HASH),
+    "a heartbeat with a content": (with_content(heartbeat(), CONTENT), Code.MALFORMED),
+    "on another stream, too": (
+        with_content(statement(AR).record, b"no decoder may see this"),
+        Code.CONTENT_HASH,
+    ),
+}
+
+
+@pytest.mark.attacks
+@pytest.mark.parametrize(("value", "code"), EXCHANGED.values(), ids=EXCHANGED.keys())
+def test_a_content_that_its_author_did_not_sign_proves_nothing(value: bytes, code: Code) -> None:
+    with pytest.raises(RecordRefused) as refusal:
+        judge(value)
+    assert refusal.value.code is code
+
+
+def signed(content: bytes) -> bytes:
+    """Return a statement of PE with this content, whatever it is."""
+    payload = encode_statement(parse_statement(PAYLOAD).head_bytes, sha256(content).digest())
+    return sign_record(KEYS[PE].signing, PAYLOAD_STATEMENT, payload, content)
+
+
+NO_CONTENT: dict[str, tuple[bytes, Code]] = {
+    "nothing": (b"", Code.UNKNOWN_SCHEMA),
+    "a statement": (PAYLOAD, Code.UNKNOWN_SCHEMA),
+    "cut short": (CONTENT[:-1], Code.MALFORMED),
+    "with a tail": (CONTENT + b"\0", Code.MALFORMED),
+    "slots twice": (encode_content(announcement()[:1] * 2, b""), Code.NOT_CANONICAL),
+}
+
+
+@pytest.mark.parametrize(("content", "code"), NO_CONTENT.values(), ids=NO_CONTENT.keys())
+def test_a_content_that_is_none_is_its_authors_fault_and_found_when_it_is_read(
+    content: bytes, code: Code
+) -> None:
+    verified = judge(signed(content))
+    assert isinstance(verified, VerifiedStatement)
+    with pytest.raises(StatementRefused) as refusal:
+        read_statement(verified)
+    assert refusal.value.code is code
+
+
+def test_a_statement_is_read_in_its_parts() -> None:
+    verified = judge(statement(key_wraps=announcement()).record)
+    assert isinstance(verified, VerifiedStatement)
+    read, parts = read_statement(verified), parse_content(verified.content)
+    assert (read.verified, read.key_wraps, read.sealed) == (verified, parts.key_wraps, parts.sealed)
+    assert len(read.key_wraps) == 3
+
+
+def link_of(value: bytes, *, found: Directory = DIRECTORY, stream: Stream = STREAM) -> VerifiedLink:
+    return admit_link(value, stream=stream, directory=found, now=NOW)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [GOOD.record, without_content(GOOD.record), with_content(GOOD.record, b"anything")],
+    ids=["whole", "without its content", "with another content"],
+)
+def test_a_link_proves_author_place_and_which_content(value: bytes) -> None:
+    link, whole = link_of(value), judge(GOOD.record)
+    assert isinstance(whole, VerifiedStatement)
+    assert type(link) is VerifiedLink
+    assert (link.stream, link.head, link.statement, link.key_id, link.statement_hash) == (
+        whole.stream,
+        whole.head,
+        whole.statement,
+        whole.key_id,
+        whole.statement_hash,
+    )
+    assert link.statement.content_hash == sha256(CONTENT).digest()
+    assert link.record == value
+
+
+def test_a_link_is_refused_for_all_that_a_statement_is_refused_for() -> None:
+    values = [(value(PAYLOAD), code) for value, code in UNPROVEN.values()]
+    values += [(value(), code) for name, (value, code) in NOT_HERE.items() if "heartbeat" not in name]
+    for value, code in values:
+        with pytest.raises((RecordRefused, StatementRefused)) as refusal:
+            link_of(value)
+        assert refusal.value.code is code
+    with pytest.raises(Held):
+        link_of(statement(directory_version=2).record)
+
+
+def test_a_heartbeat_is_no_link_and_a_link_from_outside_the_audience_none_either() -> None:
+    with pytest.raises(StatementRefused) as no_link:
+        link_of(heartbeat())
+    assert no_link.value.code is Code.PAYLOAD_TYPE
+    for _, stream, found, said, _ in without_pe():
+        with pytest.raises(StatementRefused) as outside:
+            link_of(said, stream=stream, found=found)
+        assert outside.value.code is Code.NOT_IN_AUDIENCE
 
 
 def elsewhere(stream: Stream) -> bytes:

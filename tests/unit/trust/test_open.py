@@ -10,9 +10,11 @@ import pytest
 from almenara.errors import Code, MessageRefused, StatementRefused
 from almenara.trust.admit import (
     OpenedStatement,
+    ReadStatement,
     VerifiedStatement,
     admit,
     open_statement,
+    read_statement,
     unwrap_sender_key,
 )
 from almenara.wire.messages import decode_message, encode_batch, encode_message
@@ -38,43 +40,43 @@ DIRECTORY = directory()
 LIST = {"scope": Scope.LIST, "batch": batch(AR)}
 
 
-def verified(**changes: Any) -> VerifiedStatement:  # noqa: ANN401 - any argument of make_statement
+def signed(**changes: Any) -> ReadStatement:  # noqa: ANN401 - any argument of make_statement
     admitted = admit(statement(**changes).record, stream=STREAM, directory=DIRECTORY, now=NOW)
     assert isinstance(admitted, VerifiedStatement)
-    return admitted
+    return read_statement(admitted)
 
 
 def opened(
-    said: VerifiedStatement, reader: MemberId = AR, *, key: SenderKey = K, found: Directory = DIRECTORY
+    said: ReadStatement, reader: MemberId = AR, *, key: SenderKey = K, found: Directory = DIRECTORY
 ) -> OpenedStatement:
     return open_statement(said, reader=reader, sender_key=key, directory=found)
 
 
 @pytest.mark.parametrize("reader", [PE, AR, CL])
 def test_every_member_of_the_audience_unwraps_the_key_and_reads(reader: MemberId) -> None:
-    said = verified(key_wraps=announcement())
+    said = signed(key_wraps=announcement())
     key = unwrap_sender_key(said, [KEYS[reader].sealing])
     assert key == K
     read = opened(said, reader, key=key)
     assert read.recipients == ()
     assert [each.message for each in read.messages] == [decode_message(read.messages[0].item, ())]
-    assert read.verified is said
+    assert read.verified is said.verified
 
 
 def test_what_is_read_is_what_was_said() -> None:
     first, second = alert(), alert()
-    read = opened(verified(batch=encode_batch((), [encode_message(first), encode_message(second)])))
+    read = opened(signed(batch=encode_batch((), [encode_message(first), encode_message(second)])))
     assert [each.message for each in read.messages] == [first, second]
     assert [each.item for each in read.messages] == [encode_message(first), encode_message(second)]
 
 
 def test_the_statement_key_opens_this_statement_and_no_other() -> None:
-    assert opened(verified()).k_s == statement_key(K.key, CONTEXT, 4)
-    assert opened(verified(seq=5)).k_s != opened(verified()).k_s
+    assert opened(signed()).k_s == statement_key(K.key, CONTEXT, 4)
+    assert opened(signed(seq=5)).k_s != opened(signed()).k_s
 
 
 def test_a_list_opens_for_its_members_and_the_publisher() -> None:
-    said = verified(key_wraps=announcement([AR]), **LIST)
+    said = signed(key_wraps=announcement([AR]), **LIST)
     for reader in (PE, AR):
         read = opened(said, reader, key=unwrap_sender_key(said, [KEYS[reader].sealing]))
         assert read.recipients == (AR,)
@@ -84,14 +86,14 @@ def test_a_list_opens_for_its_members_and_the_publisher() -> None:
 
 
 def test_a_list_is_not_for_a_member_whose_slot_opens_to_noise() -> None:
-    said = verified(key_wraps=announcement([AR]), **LIST)
+    said = signed(key_wraps=announcement([AR]), **LIST)
     with pytest.raises(StatementRefused) as refusal:
         unwrap_sender_key(said, [KEYS[CL].sealing])
     assert refusal.value.code is Code.NOT_FOR_ME
 
 
 def test_nobody_in_the_audience_may_be_left_out_of_what_is_for_all() -> None:
-    said = verified(key_wraps=announcement([AR]))
+    said = signed(key_wraps=announcement([AR]))
     with pytest.raises(StatementRefused) as refusal:
         unwrap_sender_key(said, [KEYS[CL].sealing])
     assert refusal.value.code is Code.KEY_MISSING
@@ -99,7 +101,7 @@ def test_nobody_in_the_audience_may_be_left_out_of_what_is_for_all() -> None:
 
 @pytest.mark.parametrize("scope", list(Scope))
 def test_a_member_without_a_slot_misses_the_key(scope: Scope) -> None:
-    for said in (verified(key_wraps=announcement(), scope=scope), verified(scope=scope)):
+    for said in (signed(key_wraps=announcement(), scope=scope), signed(scope=scope)):
         with pytest.raises(StatementRefused) as refusal:
             unwrap_sender_key(said, [KEYS[UY].sealing])
         assert refusal.value.code is Code.KEY_MISSING
@@ -107,14 +109,14 @@ def test_a_member_without_a_slot_misses_the_key(scope: Scope) -> None:
 
 def test_a_slot_that_does_not_open_is_a_missing_key_even_in_a_list() -> None:
     other_epoch = msgspec.structs.replace(CONTEXT, epoch=CONTEXT.epoch - 1)
-    said = verified(key_wraps=announcement(context=other_epoch), **LIST)
+    said = signed(key_wraps=announcement(context=other_epoch), **LIST)
     with pytest.raises(StatementRefused) as refusal:
         unwrap_sender_key(said, [KEYS[AR].sealing])
     assert refusal.value.code is Code.KEY_MISSING
 
 
 def test_one_slot_is_tried_however_many_keys_are_held() -> None:
-    said = verified(key_wraps=announcement([AR]), **LIST)
+    said = signed(key_wraps=announcement([AR]), **LIST)
     # AR holds CL's key here as its newest: its noise decides, and AR's own slot is not tried.
     with pytest.raises(StatementRefused):
         unwrap_sender_key(said, [KEYS[CL].sealing, KEYS[AR].sealing])
@@ -123,37 +125,36 @@ def test_one_slot_is_tried_however_many_keys_are_held() -> None:
 
 def test_another_sender_key_than_the_heads_is_not_tried() -> None:
     with pytest.raises(StatementRefused) as refusal:
-        opened(verified(), key=new_sender_key())
+        opened(signed(), key=new_sender_key())
     assert refusal.value.code is Code.KEY_MISSING
 
 
 def test_a_key_under_a_false_id_does_not_open() -> None:
     with pytest.raises(StatementRefused) as refusal:
-        opened(verified(), key=SenderKey(key=new_sender_key().key, id=K.id))
+        opened(signed(), key=SenderKey(key=new_sender_key().key, id=K.id))
     assert refusal.value.code is Code.KEY_COMMITMENT
 
 
-def with_sealed(sealed: bytes) -> VerifiedStatement:
-    """Return a statement that is verified with other sealed bytes: its own author sealed it wrong."""
-    said = verified()
-    return msgspec.structs.replace(said, statement=msgspec.structs.replace(said.statement, sealed=sealed))
+def with_sealed(sealed: bytes) -> ReadStatement:
+    """Return a statement that is read with other sealed bytes: its own author sealed it wrong."""
+    return msgspec.structs.replace(signed(), sealed=sealed)
 
 
 def test_sealed_bytes_that_were_not_sealed_under_this_head_do_not_open() -> None:
     """Ciphertext taken from one statement and signed again under another head (THREATS 6)."""
-    other = verified(seq=5)
+    other = signed(seq=5)
     with pytest.raises(StatementRefused) as refusal:
-        opened(with_sealed(other.statement.sealed))
+        opened(with_sealed(other.sealed))
     assert refusal.value.code is Code.UNSEALABLE
     with pytest.raises(StatementRefused) as padding:
-        opened(with_sealed(other.statement.sealed[:-1]))
+        opened(with_sealed(other.sealed[:-1]))
     assert padding.value.code is Code.PADDING
 
 
 def test_a_schema_that_the_directory_does_not_allow_is_not_decoded() -> None:
     found = msgspec.structs.replace(DIRECTORY, schemas=frozenset())
     with pytest.raises(StatementRefused) as refusal:
-        opened(verified(batch=b"anything"), found=found)
+        opened(signed(batch=b"anything"), found=found)
     assert refusal.value.code is Code.SCHEMA_NOT_ALLOWED
 
 
@@ -164,7 +165,7 @@ def test_a_schema_that_the_directory_does_not_allow_is_not_decoded() -> None:
 )
 def test_a_batch_that_is_none_is_refused_as_a_whole(data: bytes, code: Code) -> None:
     with pytest.raises(StatementRefused) as refusal:
-        opened(verified(batch=data))
+        opened(signed(batch=data))
     assert refusal.value.code is code
 
 
@@ -190,7 +191,7 @@ def test_a_batch_names_its_readers_as_its_scope_says(
     reader: MemberId,
     allowed: bool,  # noqa: FBT001 - a column of the table
 ) -> None:
-    said = verified(scope=scope, batch=batch(*recipients))
+    said = signed(scope=scope, batch=batch(*recipients))
     if allowed:
         assert opened(said, reader).recipients == recipients
         return
@@ -202,7 +203,7 @@ def test_a_batch_names_its_readers_as_its_scope_says(
 def test_one_unreadable_message_stands_among_the_others() -> None:
     item = encode_message(alert())
     zero_id = bytes(16) + item[16:]
-    read = opened(verified(batch=encode_batch((), [item, zero_id, item])))
+    read = opened(signed(batch=encode_batch((), [item, zero_id, item])))
     kinds = [isinstance(each.message, MessageRefused) for each in read.messages]
     assert kinds == [False, True, False]
     assert [each.item for each in read.messages] == [item, zero_id, item]

@@ -26,14 +26,11 @@ HEAD: dict[str, Any] = {
     "directory_version": 3,
     "scope": "LIST",
     "elicits_receipt": True,
+    "checkpoint": False,
     "sender_key": bytes(32),
     "key_commitment": b"\xff" * 32,
 }
-STATEMENT: dict[str, Any] = {
-    "head": HEAD,
-    "key_wraps": [{"key_id": bytes(32), "wrap": b"w" * 40}],
-    "sealed": b"s" * 64,
-}
+STATEMENT: dict[str, Any] = {"head": HEAD, "content_hash": b"h" * 32}
 CAP = 1_000
 NAMES = tuple(schemas.load_schemas())
 
@@ -115,7 +112,7 @@ def _statement(**changed: object) -> bytes:
 
 
 GOOD = _statement()
-SCOPE_AT = GOOD.index(b"\x02\x01" + bytes(32) + b"\xff" * 32)  # LIST, true, sender_key, key_commitment
+SCOPE_AT = GOOD.index(b"\x02\x01\x00" + bytes(32) + b"\xff" * 32)  # LIST, true, false, and two hashes
 
 REFUSED = {
     "over the cap": (GOOD + bytes(CAP), Code.OVERSIZE),
@@ -148,7 +145,7 @@ def test_every_shortening_is_refused() -> None:
             codec.decode("Statement", GOOD[:length], cap=CAP)
 
 
-@pytest.mark.parametrize("name", ["SignedRecord", "Statement", "Heartbeat", "Batch"])
+@pytest.mark.parametrize("name", ["SignedRecord", "Statement", "Content", "Heartbeat", "Batch"])
 def test_random_bytes_give_a_value_or_a_refusal_and_nothing_else(name: str) -> None:
     chance = random.Random(20261124)
     for _ in range(2_000):

@@ -19,21 +19,25 @@ from almenara.wire.records import (
     PAYLOAD_STATEMENT,
     RECORD_MAX,
     SIGNATURES_MAX,
+    Content,
     Head,
     Heartbeat,
     KeyWrap,
     Scope,
     Signature,
     SignedRecord,
+    encode_content,
     encode_head,
     encode_heartbeat,
     encode_record,
     encode_statement,
     pae,
+    parse_content,
     parse_heartbeat,
     parse_record,
     parse_statement,
     statement_hash,
+    without_content,
 )
 
 if TYPE_CHECKING:
@@ -65,11 +69,14 @@ HEARTBEAT = Heartbeat(
     next_by=1_790_000_030_123_456,
 )
 SLOTS = tuple(KeyWrap(key_id=bytes([n]) * 32, wrap=bytes([n]) * 1_168) for n in range(3))
-STATEMENT = encode_statement(encode_head(HEAD), SLOTS, b"sealed")
+CONTENT = encode_content(SLOTS, b"sealed")
+STATEMENT = encode_statement(encode_head(HEAD), sha256(CONTENT).digest())
+KIND = PAYLOAD_STATEMENT.encode()
 RECORD = SignedRecord(
     payload_type=PAYLOAD_STATEMENT,
     payload=STATEMENT,
     signatures=(Signature(key_id=b"\4" * 32, signature=b"\5" * 64),),
+    content=CONTENT,
 )
 
 
@@ -80,29 +87,39 @@ def small_record(payload_type: str, payload: bytes) -> bytes:
 
 
 def with_head(**changes: int) -> bytes:
-    return encode_statement(encode_head(msgspec.structs.replace(HEAD, **changes)), (), b"sealed")
+    return encode_statement(encode_head(msgspec.structs.replace(HEAD, **changes)), bytes(32))
 
 
 def with_heartbeat(**changes: int) -> bytes:
     return encode_heartbeat(msgspec.structs.replace(HEARTBEAT, **changes))
 
 
+def test_a_statement_is_what_the_avro_library_would_write() -> None:
+    fields = {"head": msgspec.structs.asdict(HEAD), "content_hash": sha256(CONTENT).digest()}
+    assert encode("Statement", fields) == STATEMENT
+    parsed = parse_statement(STATEMENT)
+    assert (parsed.head, parsed.content_hash) == (HEAD, sha256(CONTENT).digest())
+
+
 @pytest.mark.parametrize("slots", [0, 1, 63, 64, 130])
 @pytest.mark.parametrize("sealed", [0, 1_052, 65_564])
-def test_a_statement_is_what_the_avro_library_would_write(slots: int, sealed: int) -> None:
+def test_a_content_and_its_record_are_what_the_avro_library_would_write(slots: int, sealed: int) -> None:
     wraps = tuple(KeyWrap(key_id=bytes([n]) * 32, wrap=bytes(1_168)) for n in range(slots))
-    payload = encode_statement(encode_head(HEAD), wraps, bytes(sealed))
-    by_library = encode(
-        "Statement",
-        {
-            "head": msgspec.structs.asdict(HEAD),
-            "key_wraps": [msgspec.structs.asdict(wrap) for wrap in wraps],
-            "sealed": bytes(sealed),
-        },
-    )
-    assert payload == by_library
-    parsed = parse_statement(payload)
-    assert (parsed.head, parsed.key_wraps, parsed.sealed) == (HEAD, wraps, bytes(sealed))
+    content = encode_content(wraps, bytes(sealed))
+    by_library = [msgspec.structs.asdict(wrap) for wrap in wraps]
+    assert content == encode("Content", {"key_wraps": by_library, "sealed": bytes(sealed)})
+    assert parse_content(content) == Content(key_wraps=wraps, sealed=bytes(sealed))
+    record = msgspec.structs.replace(RECORD, content=content)
+    value = encode_record(record)
+    assert value == encode("SignedRecord", msgspec.to_builtins(record, builtin_types=(bytes,)))
+    assert parse_record(value) == record
+
+
+def test_a_link_is_the_record_without_its_content_and_a_link_of_itself() -> None:
+    link = without_content(encode_record(RECORD))
+    assert parse_record(link) == msgspec.structs.replace(RECORD, content=b"")
+    assert without_content(link) == link
+    assert len(link) == len(encode_record(RECORD)) - len(CONTENT) - 1  # the length, in one byte now
 
 
 def test_a_statement_keeps_the_bytes_of_its_head_as_they_stand() -> None:
@@ -133,7 +150,8 @@ def test_the_same_payload_under_another_type_has_other_signed_bytes() -> None:
 
 PARSERS: list[tuple[str, Callable[[bytes], object], bytes]] = [
     ("record", parse_record, small_record(PAYLOAD_HEARTBEAT, encode_heartbeat(HEARTBEAT))),
-    ("statement", parse_statement, encode_statement(encode_head(HEAD), (), b"sealed")),
+    ("statement", parse_statement, STATEMENT),
+    ("content", parse_content, encode_content((SLOTS[0],), b"sealed")),
     ("heartbeat", parse_heartbeat, encode_heartbeat(HEARTBEAT)),
 ]
 each_parser = pytest.mark.parametrize(
@@ -205,7 +223,10 @@ def test_a_longer_form_of_a_number_is_not_canonical() -> None:
     at = record.index(b"\0", 10)
     cases: list[tuple[Callable[[bytes], object], bytes]] = [
         (parse_record, record[:at] + b"\x80\0" + record[at + 1 :]),
-        (parse_statement, STATEMENT[: -len(b"sealed") - 1] + b"\x8c\0" + b"sealed"),
+        (parse_statement, STATEMENT[:10] + b"\x86\0" + STATEMENT[11:]),
+        (parse_content, CONTENT[: -len(b"sealed") - 1] + b"\x8c\0" + b"sealed"),
+        (parse_record, encode_record(RECORD).replace(b"\x54" + KIND, b"\xd4\0" + KIND)),
+        (parse_record, record[:-1] + b"\x80\0"),
         (parse_heartbeat, encode_heartbeat(HEARTBEAT)[:10] + b"\x86\0" + encode_heartbeat(HEARTBEAT)[11:]),
     ]
     for parse, longer in cases:
@@ -213,18 +234,16 @@ def test_a_longer_form_of_a_number_is_not_canonical() -> None:
 
 
 def test_an_array_in_two_blocks_is_not_canonical() -> None:
-    one = encode_statement(encode_head(HEAD), SLOTS[:1], b"sealed")
-    two = encode_statement(encode_head(HEAD), SLOTS[:2], b"sealed")
-    at = len(prefix("Statement") + encode_head(HEAD))
+    one, two = encode_content(SLOTS[:1], b"sealed"), encode_content(SLOTS[:2], b"sealed")
+    at = len(prefix("Content"))
     slot = two[at + 1 + (len(two) - len(one)) : -len(b"sealed") - 2]
     split = two[:at] + b"\2" + two[at + 1 : -len(b"sealed") - 2 - len(slot)] + b"\2" + slot + two[-8:]
-    assert code_of(parse_statement, split) == Code.NOT_CANONICAL
+    assert code_of(parse_content, split) == Code.NOT_CANONICAL
 
 
 @pytest.mark.parametrize("slots", [SLOTS[::-1], (SLOTS[0], SLOTS[0])], ids=["not sorted", "a key id twice"])
 def test_slots_must_be_sorted_one_each(slots: tuple[KeyWrap, ...]) -> None:
-    payload = encode_statement(encode_head(HEAD), slots, b"sealed")
-    assert code_of(parse_statement, payload) == Code.NOT_CANONICAL
+    assert code_of(parse_content, encode_content(slots, b"sealed")) == Code.NOT_CANONICAL
 
 
 @pytest.mark.parametrize(

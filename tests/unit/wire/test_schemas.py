@@ -46,7 +46,7 @@ def test_the_schemas_of_the_design_are_there() -> None:
         "OperationNotice",
         "RiskProfile",
     }
-    assert {"SignedRecord", "Statement", "Heartbeat", "Batch", "Message"} | kinds <= set(
+    assert {"SignedRecord", "Statement", "Content", "Heartbeat", "Batch", "Message"} | kinds <= set(
         schemas.load_schemas()
     )
 

@@ -17,13 +17,15 @@ from almenara.wire.messages import MEMBER_BYTES_MAX, MESSAGES_MAX, RECIPIENTS_MA
 from almenara.wire.padding import BATCH_MAX, BUCKETS
 from almenara.wire.records import (
     GENESIS_PREV,
-    HEARTBEAT_MAX,
     PAYLOAD_HEARTBEAT,
+    PAYLOAD_MAX,
     PAYLOAD_STATEMENT,
     RECORD_MAX,
     Head,
     Scope,
+    encode_content,
     encode_head,
+    encode_statement,
     statement_hash,
 )
 from almenara.wire.schemas import schema_folder
@@ -41,7 +43,7 @@ WIRE = Path(avro.__file__).parent
 ONE_LINE = "".join(SPEC.split())
 
 
-@pytest.mark.parametrize("name", ["SignedRecord", "Statement", "Heartbeat", "Batch"])
+@pytest.mark.parametrize("name", ["SignedRecord", "Statement", "Content", "Heartbeat", "Batch"])
 def test_it_gives_the_fingerprint_and_digest_of_a_schema(name: str) -> None:
     assert f"| {name} | `{avro.prefix(name).hex()}` | `{avro.sha256_hex(name)}` |" in SPEC
 
@@ -76,7 +78,7 @@ def test_it_numbers_the_kinds_in_the_order_of_the_union() -> None:
 
 
 def test_it_gives_the_limits_and_buckets_of_the_code() -> None:
-    for limit in (RECORD_MAX, HEARTBEAT_MAX, BATCH_MAX, MESSAGES_MAX, RECIPIENTS_MAX, WRAP_BYTES, *BUCKETS):
+    for limit in (RECORD_MAX, PAYLOAD_MAX, BATCH_MAX, MESSAGES_MAX, RECIPIENTS_MAX, WRAP_BYTES, *BUCKETS):
         assert f"{limit:,}" in SPEC, limit
     assert f"| {MEMBER_BYTES_MAX} bytes |" in SPEC
     assert f"at most {schema_lint.DEPTH_MAX} levels" in SPEC.replace("\n  ", " ")
@@ -110,6 +112,7 @@ def test_its_check_values_are_those_of_the_code() -> None:
         )
     )
     sealed = seal(k_s, head, b"batch", nonce=bytes(12))
+    content = encode_content((), sealed)
     batch = encode_batch((MemberId("AR"), MemberId("CL")), [b"ITEM"])
     for value in (
         sender_key_id(key),
@@ -120,6 +123,8 @@ def test_its_check_values_are_those_of_the_code() -> None:
         head,
         sealed[-16:],
         sha256(sealed).digest(),
+        sha256(content).digest(),
+        statement_hash(encode_statement(head, sha256(content).digest())),
     ):
         assert value.hex() in ONE_LINE
     assert f"{len(sealed):,} bytes" in SPEC
