@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from almenara.errors import AlmenaraError, Refused, Unavailable
-from almenara.node.identity import install_admission, load_keys, require_certificate
+from almenara.node.identity import install_admission, load_keys, own_enrolment, require_certificate
 from almenara.store import directory as directory_row
 from almenara.store.database import Store
 from almenara.store.tables import SCHEMA_VERSION
@@ -116,9 +116,10 @@ def keys(settings: MemberSettings) -> tuple[Finding, MemberKeys | None]:
         held = load_keys(settings)
     except AlmenaraError as error:
         return failed("keys", error), None
-    signing, sealing = held.signing.key_id.hex(), held.sealing[0].key_id.hex()
-    older = f" and {len(held.sealing) - 1} older" if len(held.sealing) > 1 else ""
-    return ok("keys", f"signing {signing}, sealing {sealing}{older}"), held
+    signing, sealing = (
+        f"{keys[0].key_id.hex()}{f' and {len(keys) - 1} more' if len(keys) > 1 else ''}" for keys in held
+    )
+    return ok("keys", f"signing {signing}, sealing {sealing}"), held
 
 
 def store(settings: MemberSettings) -> Iterator[Finding]:
@@ -211,14 +212,16 @@ def _ourselves(settings: MemberSettings, known: Directory, held: MemberKeys | No
         yield fail("membership", seen, "ask the coordinator why")
     if held is None:
         return
-    valid = [key.key_id for key in entry.signing_keys if key.valid_until is None]
     sealing = entry.sealing_key
-    if held.signing.key_id not in valid:
-        remedy = "find the folder whose keys were enrolled, or enrol these"
+    if not set(entry.signing_key_ids()) & {key.key_id for key in held.signing}:
+        remedy = "find the folder whose keys were enrolled; if it is lost: almenara member recover"
         yield fail("keys enrolled", "the directory has another signing key of this member", remedy)
     elif sealing is None or sealing.key_id not in {key.key_id for key in held.sealing}:
         remedy = "find the folder whose keys were enrolled: nothing new can be opened without"
         yield fail("keys enrolled", "the directory has another sealing key of this member", remedy)
+    elif own_enrolment(settings) not in {b"", entry.enrolment.digest}:
+        remedy = f"send {settings.enrolment_path} to the coordinator, who runs: almenara member admit"
+        yield warn("keys enrolled", "the directory does not have this member's newest enrolment", remedy)
     else:
         yield ok("keys enrolled", "the directory has both, without an end")
 

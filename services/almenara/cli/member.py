@@ -9,6 +9,7 @@ import click
 
 from almenara.cli.options import federation_folder
 from almenara.cli.pending import approve, pending
+from almenara.cli.rotation import recover, rotate
 from almenara.errors import Code, Misconfigured
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def member() -> None:
-    """Make a member's folder (the member), admit a member (the coordinator).
+    """Make a member's folder and change its keys (the member), admit a member (the coordinator).
 
     A member is a customs administration, named by its ISO country code (PE), or a registered body
     (X-RILOSA). Its private keys are made in its folder and never leave it.
@@ -29,6 +30,8 @@ def member() -> None:
 
 member.add_command(pending)
 member.add_command(approve)
+member.add_command(rotate)
+member.add_command(recover)
 
 
 @member.command()
@@ -100,13 +103,23 @@ def init(
 @click.option(
     "--federation", "folder", type=federation_folder, required=True, help="The federation's folder."
 )
-def admit(enrolments: Sequence[Path], folder: Path) -> None:
+@click.option(
+    "--key-reset",
+    is_flag=True,
+    help="Take keys that the member's previous ones have not signed: it has lost those.",
+)
+def admit(enrolments: Sequence[Path], folder: Path, *, key_reset: bool) -> None:
     """Admit the members whose enrolments are given (the coordinator).
 
     The member enters the directory and the region; its topics and access are made at once if the
     broker answers. `admission.json` is written beside each enrolment, for the member: it holds its
     TLS certificate and nothing secret. Admitting the same enrolment again renews the certificate,
     which lives 90 days.
+
+    A later enrolment of a member changes its keys. If the keys in force have signed it, as with
+    `almenara member rotate`, it counts everywhere at once. Otherwise it needs --key-reset: every
+    node raises an alarm, and believes it after 24 hours or once its administrator approves it. Ask
+    the member by telephone first.
 
     \b
     Example:
@@ -118,7 +131,7 @@ def admit(enrolments: Sequence[Path], folder: Path) -> None:
 
     federation = Federation.open(folder)
     for enrolment in enrolments:
-        _admit_one(federation, enrolment, now=clock.now())
+        _admit_one(federation, enrolment, now=clock.now(), key_reset=key_reset)
     bring_to_cluster(federation)
     click.echo(f"root fingerprint, to compare by telephone: {federation.fingerprint}")
     click.echo("")
@@ -127,14 +140,14 @@ def admit(enrolments: Sequence[Path], folder: Path) -> None:
         click.echo(f"  almenara node run --config {enrolment.with_name('member.toml')}")
 
 
-def _admit_one(federation: Federation, enrolment: Path, *, now: datetime) -> None:
+def _admit_one(federation: Federation, enrolment: Path, *, now: datetime, key_reset: bool) -> None:
     from almenara.trust.enrolment import ENROLMENT_MAX
     from almenara.trust.secretfile import replace_file
 
     try:
         with enrolment.open("rb") as file:
             data = file.read(ENROLMENT_MAX + 1)
-        admission = federation.admit(data, now=now)
+        admission = federation.admit(data, now=now, key_reset=key_reset)
         path = enrolment.with_name("admission.json")
         replace_file(path, admission.to_bytes(), mode=0o644)
     except OSError as exc:

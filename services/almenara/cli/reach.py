@@ -54,12 +54,13 @@ async def _stored(settings: MemberSettings) -> AsyncIterator[Node]:
     from almenara.store.database import Store
     from almenara.trust.admission import read_member_certificate
     from almenara.trust.certificates import client_context
+    from almenara.trust.heldkeys import HeldKeys
 
     async with Store.open(settings.store_path) as store:
         publisher = Publisher(
             federation=settings.federation,
             member=settings.member,
-            signing_key=load_keys(settings).signing,
+            signing_keys=HeldKeys(load_keys(settings).signing),
             store=store,
             settings=settings.publisher,
         )

@@ -145,18 +145,20 @@ class Federation:
         """Return the directory as a reader verifies it; raise what `refresh` raises if it does not."""
         return self._published(self._repository(), now)
 
-    def admit(self, enrolment: bytes, *, now: datetime) -> Admission:
-        """Admit a member, or issue its certificate again, and return what it needs.
+    def admit(self, enrolment: bytes, *, now: datetime, key_reset: bool = False) -> Admission:
+        """Admit a member, issue its certificate again or change its keys, and return what it needs.
 
         The same enrolment again changes nothing but the certificate's dates. Raises DirectoryRefused
-        for an enrolment that does not prove itself, Refused KEY_RESET for other keys than the
-        member's, Refused UNKNOWN_MEMBER for one that is suspended or has left, Refused CONFLICT for
-        another federation's.
+        for an enrolment that does not prove itself, Refused KEY_RESET for keys that the member's own
+        have not signed unless `key_reset` says to take them, Refused UNKNOWN_MEMBER for a member that
+        is suspended or has left, Refused CONFLICT for another federation's.
         """
-        (admission,) = self.admit_all((enrolment,), now=now)
+        (admission,) = self.admit_all((enrolment,), now=now, key_reset=key_reset)
         return admission
 
-    def admit_all(self, enrolments: Sequence[bytes], *, now: datetime) -> tuple[Admission, ...]:
+    def admit_all(
+        self, enrolments: Sequence[bytes], *, now: datetime, key_reset: bool = False
+    ) -> tuple[Admission, ...]:
         """Admit several members in one version of the directory, in their order; as `admit` otherwise.
 
         Either all of them are admitted or none.
@@ -168,7 +170,7 @@ class Federation:
             ca = load_ca(certificate=self.ca_path, key=self.folder / "ca" / "ca.key")
             for each in incoming:
                 target = member_target(each.member)
-                file = admitted(each, repository.targets.get(target), now)
+                file = admitted(each, repository.targets.get(target), now, key_reset=key_reset)
                 certificates.append(
                     issue_for_request(
                         ca,

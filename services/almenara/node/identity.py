@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from almenara.errors import Code, Misconfigured
+from almenara.errors import Code, DirectoryRefused, Misconfigured
+from almenara.node.settings import FILE_URI
 from almenara.trust.admission import is_newer, read_admission, read_member_certificate, verify_admission
 from almenara.trust.certificates import client_context, save_certificate
+from almenara.trust.enrolment import read_enrolment
 from almenara.trust.keys import load_sealing_key
 from almenara.trust.keyuri import open_signer
 from almenara.trust.secretfile import read_secret, replace_file
@@ -30,9 +32,12 @@ _PUBLIC_MODE = 0o644
 
 
 class MemberKeys(NamedTuple):
-    """The private keys of a member: one signs; any of the sealing keys may open, the first is in use."""
+    """The private keys of a member, those that its settings name first.
 
-    signing: Signer
+    The directory says which of them signs, and to which of them others seal; any may open.
+    """
+
+    signing: tuple[Signer, ...]
     sealing: tuple[SealingKey, ...]
 
 
@@ -135,13 +140,36 @@ def load_keys(settings: MemberSettings) -> MemberKeys:
     the token is not there.
     """
     passphrase = read_passphrase(settings.passphrase_file)
-    older = sorted(settings.keys.glob("sealing-*.json"), reverse=True)
+    signing = [settings.signing_key_uri]
+    if settings.signing_key_path is not None:
+        signing = [f"{FILE_URI}{path}" for path in beside(settings.signing_key_path)]
     return MemberKeys(
-        signing=open_signer(settings.signing_key_uri, passphrase=passphrase),
+        signing=tuple(open_signer(uri, passphrase=passphrase) for uri in signing),
         sealing=tuple(
-            load_sealing_key(path, passphrase=passphrase) for path in (settings.sealing_key_path, *older)
+            load_sealing_key(path, passphrase=passphrase) for path in beside(settings.sealing_key_path)
         ),
     )
+
+
+def beside(path: Path) -> tuple[Path, ...]:
+    """Return a key file and those beside it whose names begin as its own: `signing-*.json`, newest first.
+
+    A rotation leaves more than one for a time. The first is left out where only others are there: a
+    crash between two renames (rotation.py).
+    """
+    others = sorted(path.parent.glob(f"{path.stem}-*{path.suffix}"), reverse=True)
+    return (path, *others) if path.exists() or not others else tuple(others)
+
+
+def own_enrolment(settings: MemberSettings) -> bytes:
+    """Return the digest of the enrolment that stands in the member's folder, empty if there is none.
+
+    Whoever can write there speaks for the member: this node needs no delay before it believes it.
+    """
+    try:
+        return read_enrolment(settings.enrolment_path.read_bytes()).signed.digest
+    except (OSError, DirectoryRefused):
+        return b""
 
 
 def read_passphrase(path: Path | None) -> bytes | None:

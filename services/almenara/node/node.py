@@ -21,8 +21,9 @@ from almenara import clock
 from almenara.bus.kafka import Reader, Sender, answers
 from almenara.errors import AlmenaraError, Code, Misconfigured
 from almenara.model import codelists
-from almenara.node.identity import open_member, require_certificate
+from almenara.node.identity import load_keys, open_member, own_enrolment, require_certificate
 from almenara.node.local import Connected, NodeService
+from almenara.node.rotation import put_in_place
 from almenara.publisher.publisher import Publisher
 from almenara.store import outbox
 from almenara.store.database import Store
@@ -30,6 +31,7 @@ from almenara.store.lease import lease
 from almenara.subscriber.directory import DirectoryFollower
 from almenara.subscriber.subscriber import Subscriber
 from almenara.trust.admission import read_admission
+from almenara.trust.heldkeys import HeldKeys
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -116,6 +118,8 @@ async def prepare(settings: MemberSettings) -> None:
         except AlmenaraError as error:
             # Too old by now, or an older root of trust than what is held: the broker has the newest.
             log.warning("admission.directory_not_taken", code=error.code, error=error.text)
+        if follower.current is not None:
+            put_in_place(settings, identity.keys, follower.current)
 
 
 @asynccontextmanager
@@ -140,7 +144,7 @@ async def open_node(
             publisher = Publisher(
                 federation=settings.federation,
                 member=settings.member,
-                signing_key=identity.keys.signing,
+                signing_keys=HeldKeys(identity.keys.signing, lambda: load_keys(settings).signing),
                 store=store,
                 settings=settings.publisher,
             )
@@ -155,7 +159,7 @@ async def open_node(
             subscriber = Subscriber(
                 federation=settings.federation,
                 member=settings.member,
-                sealing_keys=identity.keys.sealing,
+                sealing_keys=HeldKeys(identity.keys.sealing, lambda: load_keys(settings).sealing),
                 store=store,
                 follower=follower,
                 settings=settings.subscriber,
@@ -190,10 +194,10 @@ def open_epochs(settings: MemberSettings) -> int:
 
 
 def _follower(settings: MemberSettings, identity: Identity, store: Store) -> DirectoryFollower:
-
     return DirectoryFollower(
         store=store,
         cache=settings.directory_cache,
         root=identity.root,
         reset_delay=timedelta(seconds=settings.subscriber.reset_delay_s),
+        own=own_enrolment(settings),
     )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SETTINGS_FILE = "member.toml"
 ENVIRONMENT_PREFIX = "ALMENARA_"
-_FILE_URI = "file:"
+FILE_URI = "file:"
 
 
 class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -87,6 +87,17 @@ class MemberSettings(msgspec.Struct, frozen=True, kw_only=True):
         return self.state / "directory"
 
     @property
+    def enrolment_path(self) -> Path:
+        """Return the member's own word on its keys, for the coordinator."""
+        return self.folder / "enrolment.json"
+
+    @property
+    def signing_key_path(self) -> Path | None:
+        """Return the file of the signing key, None if it is elsewhere; others stand beside as `-*.json`."""
+        uri = self.signing_key_uri
+        return Path(uri.removeprefix(FILE_URI)) if uri.startswith(FILE_URI) else None
+
+    @property
     def sealing_key_path(self) -> Path:
         """Return the sealing key in use; older ones stand beside it as `sealing-*.json`."""
         return self.keys / "sealing.json"
@@ -138,8 +149,8 @@ def load_settings(
 
 def absolute_key_uri(uri: str, folder: Path) -> str:
     """Return a key's URI; the path of a `file:` one is relative to the member's folder."""
-    if uri.startswith(_FILE_URI):
-        return f"{_FILE_URI}{folder / uri.removeprefix(_FILE_URI)}"
+    if uri.startswith(FILE_URI):
+        return f"{FILE_URI}{folder / uri.removeprefix(FILE_URI)}"
     return uri
 
 
@@ -192,7 +203,7 @@ def _resolve(file: Path, shape: _File) -> MemberSettings:
         member = member_id(shape.member)
     except Refused as exc:
         raise Misconfigured(Code.CONFIGURATION, f"{file}: {exc.text}") from exc
-    uri = absolute_key_uri(shape.signing_key, folder) or f"{_FILE_URI}{keys / 'signing.json'}"
+    uri = absolute_key_uri(shape.signing_key, folder) or f"{FILE_URI}{keys / 'signing.json'}"
     return MemberSettings(
         file=file,
         federation=federation,

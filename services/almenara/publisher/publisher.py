@@ -35,6 +35,7 @@ from almenara.trust.continuity import directory_from_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from sqlalchemy import Connection
 
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from almenara.store.database import Store
     from almenara.store.outbox import Outgoing, OwnHead
     from almenara.trust.directory import Directory
+    from almenara.trust.heldkeys import HeldKeys
     from almenara.trust.keyuri import Signer
 
 MARK_INTERVAL_S = 1.0
@@ -83,7 +85,7 @@ class Publisher:
         *,
         federation: str,
         member: MemberId,
-        signing_key: Signer,
+        signing_keys: HeldKeys[Signer],
         store: Store,
         settings: PublisherSettings,
     ) -> None:
@@ -91,7 +93,7 @@ class Publisher:
         self._member = member
         self._store = store
         self._settings = settings
-        self._sealer = Sealer(federation=federation, member=member, signing_key=signing_key)
+        self._sealer = Sealer(federation=federation, member=member, signing_keys=signing_keys)
         self._sending = Sending(federation=federation, member=member, store=store, retry_s=settings.retry_s)
         self._waiting: deque[_Waiting] = deque()
         self._wake = asyncio.Event()
@@ -299,7 +301,10 @@ class Publisher:
             return
         targets = await self._store.read(directory_row.load)
         if targets is not None:
-            self._directory = directory_from_bytes(targets)
+            directory = directory_from_bytes(targets)
+            entry = directory.members.get(self._member)
+            await self._sealer.signing_keys.take_up(() if entry is None else entry.signing_key_ids())
+            self._directory = directory
             self._verified_at = verified_at
 
     def _publishable_directory(self) -> Directory:
@@ -336,26 +341,25 @@ class Publisher:
 
     async def _heartbeats(self) -> None:
         """Say on every stream of ours, on time, where its head stands."""
-        settings = self._settings
         while True:
-            now = clock.now()
             if self._directory is not None:
-                next_by = now + timedelta(seconds=settings.heartbeat_interval_s + settings.heartbeat_grace_s)
-                for audience in self._directory.audiences_of(self._member):
-                    if audience.id in self._stopped:
-                        continue
-                    place = (audience.id, self._heads.get(audience.id))
-                    sign = partial(
-                        self._sealer.heartbeat, directory=self._directory, now=now, next_by=next_by
-                    )
-                    try:
-                        # In the thread that signs statements too: a token may take its time.
-                        record = await self._store.in_writer(partial(sign, *place))
-                    except (Unavailable, Misconfigured) as error:
-                        log.warning("heartbeat.unsigned", code=error.code, error=error.text)
-                        break
-                    self._sending.line(audience.id).heartbeat(record)
-            await asyncio.sleep(settings.heartbeat_interval_s)
+                await self._beat(self._directory, clock.now())
+            await asyncio.sleep(self._settings.heartbeat_interval_s)
+
+    async def _beat(self, directory: Directory, now: datetime) -> None:
+        settings = self._settings
+        next_by = now + timedelta(seconds=settings.heartbeat_interval_s + settings.heartbeat_grace_s)
+        sign = partial(self._sealer.heartbeat, directory=directory, now=now, next_by=next_by)
+        for audience in directory.audiences_of(self._member):
+            if audience.id in self._stopped:
+                continue
+            try:
+                # In the thread that signs statements too: a token may take its time.
+                record = await self._store.in_writer(partial(sign, audience.id, self._heads.get(audience.id)))
+            except (Unavailable, Misconfigured) as error:
+                log.warning("heartbeat.unsigned", code=error.code, error=error.text)
+                return
+            self._sending.line(audience.id).heartbeat(record)
 
     async def _mark(self) -> None:
         while True:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from almenara.publisher.groups import Group
     from almenara.trust.directory import Directory
+    from almenara.trust.heldkeys import HeldKeys
     from almenara.trust.keyuri import Signer
 
 SENDER_KEY_LIFETIME = timedelta(days=1)
@@ -58,13 +59,31 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sealer:
-    """Seal and sign for one member; holds its signing key and the live sender keys."""
+    """Seal and sign for one member; holds its signing keys and the live sender keys.
 
-    def __init__(self, *, federation: str, member: MemberId, signing_key: Signer) -> None:
+    Which of the signing keys signs, the directory says: the one that it lists without an end.
+    """
+
+    def __init__(self, *, federation: str, member: MemberId, signing_keys: HeldKeys[Signer]) -> None:
         self._federation = federation
         self._member = member
-        self._signing_key = signing_key
+        self.signing_keys = signing_keys
         self._keys: KeyRing = {}
+
+    def signing_key(self, directory: Directory) -> Signer:
+        """Return the key that signs by this directory.
+
+        Raises Unavailable KEY_UNREADABLE if it is not held, StatementRefused UNKNOWN_MEMBER.
+        """
+        listed = directory.member(self._member).signing_key_ids()
+        for key in self.signing_keys.keys:
+            if key.key_id in listed:
+                return key
+        raise Unavailable(
+            Code.KEY_UNREADABLE,
+            f"signing key {listed[0].hex()}: the directory lists it and it is not in the folder of keys; put"
+            " its file there and start the node again, or if it is lost: almenara member recover",
+        )
 
     def draft(
         self,
@@ -102,7 +121,8 @@ class Sealer:
     def _statement(
         self, group: Group, before: OwnHead | None, *, directory: Directory, keys: KeyRing, now: datetime
     ) -> Draft:
-        place = _next_place(before, directory, now)
+        signing_key = self.signing_key(directory)
+        place = _next_place(before, directory, now, signing_key.key_id)
         context = StreamContext(
             federation=self._federation,
             audience=group.audience,
@@ -111,7 +131,7 @@ class Sealer:
         )
         key, wraps = self._sender_key(group, context, directory=directory, keys=keys, now=now)
         signed = make_statement(
-            self._signing_key,
+            signing_key,
             context=context,
             seq=place.seq,
             prev=place.prev,
@@ -128,6 +148,7 @@ class Sealer:
             epoch=place.epoch,
             seq=place.seq,
             hash=signed.hash,
+            key_id=signing_key.key_id,
             issued_at=place.issued_at,
             directory_version=place.directory_version,
             fresh_epoch=False,
@@ -216,9 +237,12 @@ class Sealer:
         now: datetime,
         next_by: datetime,
     ) -> bytes:
-        """Return a signed heartbeat: where the stream's head stands, seq -1 before the first."""
+        """Return a signed heartbeat: where the stream's head stands, seq -1 before the first.
+
+        Raises what `signing_key` raises.
+        """
         return make_heartbeat(
-            self._signing_key,
+            self.signing_key(directory),
             Heartbeat(
                 federation=self._federation,
                 audience=audience,
@@ -241,8 +265,12 @@ class _Place(msgspec.Struct, frozen=True, kw_only=True):
     directory_version: int
 
 
-def _next_place(before: OwnHead | None, directory: Directory, now: datetime) -> _Place:
-    """Return where the next statement of a stream stands; time and directory never run backwards."""
+def _next_place(before: OwnHead | None, directory: Directory, now: datetime, key_id: bytes) -> _Place:
+    """Return where the next statement of a stream stands; time and directory never run backwards.
+
+    Each signing key opens an epoch of its own (SPEC, chain): by that readers know what the key before
+    it has said, and a crash at any moment changes nothing, for head and key stand in one row.
+    """
     micros = to_micros(now)
     if before is None:
         return _Place(
@@ -259,7 +287,7 @@ def _next_place(before: OwnHead | None, directory: Directory, now: datetime) -> 
             " this member has published; wait for the directory to catch up",
         )
     issued_at = max(micros, before.issued_at)
-    if before.fresh_epoch:
+    if before.fresh_epoch or before.key_id != key_id:
         return _Place(
             epoch=max(micros // _MILLISECOND, before.epoch + 1),
             seq=0,

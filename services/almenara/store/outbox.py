@@ -35,6 +35,7 @@ class OwnHead(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
     seq: int
     hash: bytes
+    key_id: bytes
     issued_at: int
     directory_version: int
     fresh_epoch: bool
@@ -84,6 +85,7 @@ def own_heads(connection: Connection) -> dict[AudienceId, OwnHead]:
             epoch=row.epoch,
             seq=row.seq,
             hash=row.hash,
+            key_id=row.key_id,
             issued_at=row.issued_at,
             directory_version=row.directory_version,
             fresh_epoch=bool(row.fresh_epoch),

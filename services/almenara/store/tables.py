@@ -49,6 +49,7 @@ own_stream = Table(
     Column("epoch", BigInteger, nullable=False),
     Column("seq", BigInteger, nullable=False),
     Column("hash", LargeBinary, nullable=False),
+    Column("key_id", LargeBinary, nullable=False),  # the signing key; another's statement opens an epoch
     Column("issued_at", BigInteger, nullable=False),
     Column("directory_version", Integer, nullable=False),
     Column("fresh_epoch", Integer, nullable=False),  # 1: the next statement must open an epoch

@@ -40,11 +40,14 @@ log = structlog.get_logger()
 class DirectoryFollower:
     """Keep the store's directory the newest that proves itself; `current` is the one in force."""
 
-    def __init__(self, *, store: Store, cache: Path, root: bytes, reset_delay: timedelta) -> None:
+    def __init__(
+        self, *, store: Store, cache: Path, root: bytes, reset_delay: timedelta, own: bytes = b""
+    ) -> None:
         self._store = store
         self._cache = cache
         self._root = root
         self._reset_delay = reset_delay
+        self._own = own  # the digest of the member's own enrolment, which needs nobody's approval
         self.current: Directory | None = None
 
     async def load(self) -> None:
@@ -125,6 +128,7 @@ class DirectoryFollower:
             verified,
             now=now,
             delay=self._reset_delay,
+            own=self._own,
         )
         for alarm in merged.alarms:
             log.error(

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from almenara.store.database import Store
     from almenara.subscriber.directory import DirectoryFollower
     from almenara.trust.directory import Directory
+    from almenara.trust.heldkeys import HeldKeys
     from almenara.trust.keys import SealingKey
 
 POLL_RECORDS_MAX = 200
@@ -65,7 +66,7 @@ class Subscriber:
         *,
         federation: str,
         member: MemberId,
-        sealing_keys: Sequence[SealingKey],
+        sealing_keys: HeldKeys[SealingKey],
         store: Store,
         follower: DirectoryFollower,
         settings: SubscriberSettings,
@@ -75,8 +76,9 @@ class Subscriber:
         self._store = store
         self._settings = settings
         self._absorber = Absorber(
-            member=member, sealing_keys=sealing_keys, gap_wait=timedelta(seconds=settings.gap_wait_s)
+            member=member, sealing_keys=sealing_keys.keys, gap_wait=timedelta(seconds=settings.gap_wait_s)
         )
+        self._sealing_keys = sealing_keys
         self.follower = follower
         self._streams: dict[str, Stream] = {}
         self._seeks: dict[Stream, Seek] = {}
@@ -117,6 +119,7 @@ class Subscriber:
             if wanted != assigned_for or (unread and loop.time() >= probe_at):
                 # What was fetched and not yet absorbed comes again: the offsets stand in the store.
                 batch = []
+                await self._take_up_keys(directory)
                 if await self._assign(reader, wanted[1]):
                     assigned_for = wanted
                 probe_at = loop.time() + self._settings.probe_interval_s
@@ -130,6 +133,16 @@ class Subscriber:
             await self._seek(reader)
         if self.follower.current is not None:
             await self._absorb(batch, self.follower.current)
+
+    async def _take_up_keys(self, directory: Directory) -> None:
+        """Hold the sealing key that the directory lists, before anything is judged by that directory.
+
+        From its version on all others seal to that key; older keys still open what was sealed before.
+        """
+        entry = directory.members.get(self._member)
+        listed = entry.sealing_key if entry is not None else None
+        await self._sealing_keys.take_up(() if listed is None else (listed.key_id,))
+        self._absorber.reader = self._absorber.reader._replace(sealing_keys=self._sealing_keys.keys)
 
     async def _assign(self, reader: Reader, streams: Sequence[Stream]) -> bool:
         """Read these streams, each from where the store stands; return whether broker and store let us."""

@@ -21,7 +21,7 @@ from almenara.trust.enrolment import SignedEnrolment, verify_enrolment, verify_s
 from almenara.trust.targets import VerifiedTargets, build_directory
 
 if TYPE_CHECKING:
-    from almenara.trust.directory import Directory, Member
+    from almenara.trust.directory import Directory
 
 RESET_DELAY = timedelta(hours=24)
 """How long an unproven change waits for somebody to object (DESIGN 4, key continuity)."""
@@ -99,24 +99,24 @@ def directory_from_bytes(data: bytes) -> Directory:
     return TrustedDirectory.from_bytes(data).directory()
 
 
-def judge_member_change(accepted: SignedEnrolment | None, incoming: Member) -> Continuity:
-    """Return if the member's file follows from its accepted enrolment.
+def judge_change(accepted: SignedEnrolment | None, incoming: SignedEnrolment) -> Continuity:
+    """Return how a member's newest enrolment follows from the accepted one.
 
     The member itself must have replaced it: later, and signed by one of the signing keys in force
     until then. A retired key does not vouch, for it may be in other hands.
     """
     if accepted is None:
         return Continuity.FIRST
-    if accepted.payload == incoming.enrolment.payload:
+    if accepted.payload == incoming.payload:
         return Continuity.CONTINUOUS
-    before, after = verify_enrolment(accepted), verify_enrolment(incoming.enrolment)
+    before, after = verify_enrolment(accepted), verify_enrolment(incoming)
     # Later, because an old enrolment is validly signed too: publishing it again would bring back
     # keys that the member has withdrawn.
     if after.made_at <= before.made_at:
         return Continuity.KEY_RESET
     for entry in before.signing_keys_in_force():
         try:
-            verify_signature(incoming.enrolment, entry)
+            verify_signature(incoming, entry)
         except DirectoryRefused:
             continue
         return Continuity.CONTINUOUS
@@ -129,10 +129,12 @@ def merge(
     *,
     now: datetime,
     delay: timedelta = RESET_DELAY,
+    own: bytes = b"",
 ) -> Merge:
     """Return what is in force once these files have come, at that time.
 
     Call it again as time passes, with the files already held: what waited long enough takes effect.
+    `own` is the digest of the enrolment that the reader made itself: it needs nobody's approval.
     Raises DirectoryRefused if the files make no directory, are of another federation, or are older
     than those held.
     """
@@ -147,8 +149,8 @@ def merge(
     kept_back: list[KeptBack] = []
     alarms: list[KeptBack] = []
     for member in proposed.members.values():
-        verdict = judge_member_change(accepted.get(member.id), member)
-        if verdict is Continuity.CONTINUOUS:
+        verdict = judge_change(accepted.get(member.id), member.enrolment)
+        if verdict is Continuity.CONTINUOUS or member.enrolment.digest == own:
             accepted[member.id] = member.enrolment
             continue
         change = waiting.get(member.id)

@@ -66,6 +66,10 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     sealing_key: SealingKeyEntry | None
     enrolment: SignedEnrolment
 
+    def signing_key_ids(self) -> tuple[bytes, ...]:
+        """Return the ids of the signing keys in force, those without an end; there is one at least."""
+        return tuple(entry.key_id for entry in self.signing_keys if entry.valid_until is None)
+
 
 class Audience(msgspec.Struct, frozen=True, kw_only=True):
     """A named set of members that share something: the boundary of access and retention.

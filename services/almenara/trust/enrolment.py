@@ -9,7 +9,7 @@ enrolment (`continuity` judges that one). The coordinator can withhold an enrolm
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -35,6 +35,9 @@ ENROLMENT_MAX = 64 * 1024
 
 NAME_MAX = 200
 """Characters of a member's name: the longest official ones of the region are below 100."""
+
+
+_TICK = timedelta(microseconds=1)
 
 
 class SigningKeyEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,39 +147,60 @@ def make_enrolment(
     """Return the enrolment file of a member, signed, for the coordinator.
 
     `previous` is the signing key that vouched until now, and signs too; `retired` are keys that
-    still prove what they signed before their end. Raises DirectoryRefused if the result would be
+    still prove what they signed in their time. Raises DirectoryRefused if the result would be
     refused by a reader.
     """
-    payload = _ENCODER.encode(
-        _Payload(
-            federation=federation,
-            member=member,
-            name=name,
-            signing_keys=(
-                *(
-                    _SigningKey(spki=key.spki, valid_from=key.valid_from, valid_until=key.valid_until)
-                    for key in retired
-                ),
-                _SigningKey(spki=signing_key.spki, valid_from=now),
-            ),
-            sealing_key=None
-            if sealing_key is None
-            else _SealingKey(mlkem_spki=sealing_key.mlkem_spki, x25519_spki=sealing_key.x25519_spki),
-            tls_request=tls_request.decode("ascii"),
-            made_at=now,
-            previous="" if previous is None else previous.key_id.hex(),
+    payload = _Payload(
+        federation=federation,
+        member=member,
+        name=name,
+        signing_keys=(*map(_stated, retired), _SigningKey(spki=signing_key.spki, valid_from=now)),
+        sealing_key=_halves(sealing_key),
+        tls_request=tls_request.decode("ascii"),
+        made_at=now,
+        previous="" if previous is None else previous.key_id.hex(),
+    )
+    return _sign(payload, (signing_key,) if previous is None else (signing_key, previous))
+
+
+def succeed(
+    before: Enrolment,
+    *,
+    held: Sequence[Signer],
+    now: datetime,
+    signing_key: Signer | None = None,
+    sealing_key: SealingKey | None = None,
+    tls_request: bytes | None = None,
+) -> bytes:
+    """Return the enrolment file that takes the place of another; what is not given stays.
+
+    A new signing key ends those in force, which stay listed: they prove what they said until then.
+    All that are `held` sign, so that it follows from whichever enrolment readers have accepted:
+    two rotations may be made before the coordinator takes the second. Raises DirectoryRefused
+    where the signing key that is to be in force is not held.
+    """
+    made_at = max(now, before.made_at + _TICK)
+    keys = tuple(map(_stated, before.signing_keys))
+    signers = [key for key in held if key.key_id in {entry.key_id for entry in before.signing_keys}]
+    previous = ""
+    if signing_key is not None:
+        ended = (
+            key if key.valid_until else msgspec.structs.replace(key, valid_until=made_at) for key in keys
         )
+        keys = (*ended, _SigningKey(spki=signing_key.spki, valid_from=made_at))
+        signers = [signing_key, *signers]
+        previous = before.signing_keys_in_force()[0].key_id.hex()
+    payload = _Payload(
+        federation=before.federation,
+        member=before.member,
+        name=before.name,
+        signing_keys=keys,
+        sealing_key=_halves(sealing_key or before.sealing_key),
+        tls_request=before.tls_request if tls_request is None else tls_request.decode("ascii"),
+        made_at=made_at,
+        previous=previous,
     )
-    signers = (signing_key,) if previous is None else (signing_key, previous)
-    signed = SignedEnrolment(
-        payload=payload,
-        signatures=tuple(
-            EnrolmentSignature(key_id=key.key_id.hex(), signature=key.sign(pae(ENROLMENT_TYPE, payload)))
-            for key in signers
-        ),
-    )
-    verify_enrolment(signed)
-    return msgspec.json.format(_ENCODER.encode(signed)) + b"\n"
+    return _sign(payload, signers)
 
 
 def read_enrolment(data: bytes) -> Enrolment:
@@ -225,6 +249,27 @@ def verify_signature(signed: SignedEnrolment, entry: SigningKeyEntry) -> None:
                 raise _refused(f"signing key {stated}", "its signature is wrong") from exc
             return
     raise _refused(f"signing key {stated}", "has not signed")
+
+
+def _sign(payload: _Payload, signers: Sequence[Signer]) -> bytes:
+    data = _ENCODER.encode(payload)
+    signed = SignedEnrolment(
+        payload=data,
+        signatures=tuple(
+            EnrolmentSignature(key_id=key.key_id.hex(), signature=key.sign(pae(ENROLMENT_TYPE, data)))
+            for key in signers
+        ),
+    )
+    verify_enrolment(signed)
+    return msgspec.json.format(_ENCODER.encode(signed)) + b"\n"
+
+
+def _stated(entry: SigningKeyEntry) -> _SigningKey:
+    return _SigningKey(spki=entry.spki, valid_from=entry.valid_from, valid_until=entry.valid_until)
+
+
+def _halves(key: SealingKey | SealingKeyEntry | None) -> _SealingKey | None:
+    return None if key is None else _SealingKey(mlkem_spki=key.mlkem_spki, x25519_spki=key.x25519_spki)
 
 
 def _decode_payload(data: bytes) -> _Payload:

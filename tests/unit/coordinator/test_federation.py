@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 from cryptography.x509 import load_pem_x509_certificate
+from cryptography.x509.oid import NameOID
 
 from almenara.coordinator.audiences import AudienceChange
 from almenara.coordinator.federation import Federation
@@ -18,6 +19,8 @@ from almenara.model.ids import REGION, AudienceId, MemberId
 from almenara.trust.admission import Admission
 from almenara.trust.certificates import client_context
 from almenara.trust.directory import AudienceKind, MemberStatus
+from almenara.trust.enrolment import read_enrolment, succeed
+from almenara.trust.keys import create_signing_key, load_signing_key
 from almenara.trust.rolekeys import Quorum, Thresholds
 from almenara.trust.targets import MemberFile, encode_target, member_target
 from almenara.wire.avro import sha256_hex
@@ -166,10 +169,42 @@ def test_admitting_again_renews_the_certificate_and_nothing_else(
 def test_other_keys_do_not_replace_those_of_a_member(federation: Federation, tmp_path: Path) -> None:
     federation.admit(enrol(tmp_path, "PE", now=NOW), now=NOW)
     before = federation.published(NOW)
-    with pytest.raises(Refused, match="other keys") as caught:
+    with pytest.raises(Refused, match="--key-reset") as caught:
         federation.admit(enrol(tmp_path, "PE", now=NOW + DAY), now=NOW + DAY)
     assert caught.value.code is Code.KEY_RESET
     assert federation.published(NOW) == before
+
+
+def test_keys_that_their_member_signed_over_to_others_replace_them(
+    federation: Federation, tmp_path: Path
+) -> None:
+    first = enrol(tmp_path, "PE", now=NOW)
+    federation.admit(first, now=NOW)
+    old = load_signing_key(f"file:{next(tmp_path.glob('PE-*')) / 'signing.json'}", passphrase=None)
+    new = create_signing_key(tmp_path / "new.json", passphrase=None)
+    second = succeed(read_enrolment(first), held=[old], signing_key=new, now=NOW + DAY)
+    admission = federation.admit(second, now=NOW + DAY)
+    member = federation.published(NOW + DAY).directory.members[PE]
+    assert member.signing_key_ids() == (new.key_id,)
+    assert (member.generation, common_name(admission)) == (1, "PE.1")
+
+
+def test_lost_keys_are_replaced_where_the_coordinator_says_so_and_old_certificates_with_them(
+    federation: Federation, tmp_path: Path
+) -> None:
+    federation.admit(enrol(tmp_path, "PE", now=NOW), now=NOW)
+    other = enrol(tmp_path, "PE", now=NOW + DAY)
+    admission = federation.admit(other, now=NOW + DAY, key_reset=True)
+    member = federation.published(NOW + DAY).directory.members[PE]
+    assert member.enrolment == read_enrolment(other).signed
+    assert (member.generation, common_name(admission)) == (2, "PE.2")
+    with pytest.raises(Refused, match="not newer"):
+        federation.admit(enrol(tmp_path, "PE", now=NOW), now=NOW + DAY)
+
+
+def common_name(admission: Admission) -> str:
+    subject = load_pem_x509_certificate(admission.certificate.encode()).subject
+    return str(subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
 
 
 def test_a_key_of_another_member_is_refused_and_the_directory_stays(

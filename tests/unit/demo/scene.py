@@ -18,6 +18,7 @@ from almenara.store import outbox
 from almenara.store.database import Store
 from almenara.store.quarantine import Refusal, keep
 from almenara.subscriber.absorb import Absorber
+from almenara.trust.heldkeys import HeldKeys
 from unit.subscriber.stream import GAP_WAIT, alert
 from unit.trust.federation import AR, CL, CONDOR, KEYS, NOW, PE, REGION, directory
 
@@ -40,7 +41,7 @@ class Desk:
         self.member = member
         self.store = Store.create(folder / f"{member}.db")
         self.heads: dict[AudienceId, OwnHead] = {}
-        self._sealer = Sealer(federation="ams", member=member, signing_key=KEYS[member].signing)
+        self._sealer = Sealer(federation="ams", member=member, signing_keys=HeldKeys([KEYS[member].signing]))
         self._absorber = Absorber(member=member, sealing_keys=[KEYS[member].sealing], gap_wait=GAP_WAIT)
         self._offsets: dict[Stream, int] = {}
 

@@ -54,7 +54,7 @@ def test_a_new_folder_has_keys_settings_and_an_enrolment_of_the_same_keys(tmp_pa
     ]
     keys = load_keys(settings)
     enrolment = read_enrolment((settings.folder / "enrolment.json").read_bytes())
-    assert [entry.key_id for entry in enrolment.signing_keys] == [keys.signing.key_id]
+    assert [entry.key_id for entry in enrolment.signing_keys] == [key.key_id for key in keys.signing]
     assert enrolment.sealing_key is not None
     assert [key.key_id for key in keys.sealing] == [enrolment.sealing_key.key_id]
 
@@ -72,7 +72,7 @@ def test_keys_under_a_passphrase_open_by_it(tmp_path: Path) -> None:
     passphrase.write_text("correct horse\n")
     settings = new_member(tmp_path / "PE", passphrase_file=passphrase)
     assert settings.passphrase_file == passphrase
-    assert load_keys(settings).signing.key_id
+    assert load_keys(settings).signing
     passphrase.write_text("another\n")
     with pytest.raises(Misconfigured, match="wrong passphrase"):
         load_keys(settings)
@@ -118,7 +118,9 @@ def test_an_admission_brings_what_a_node_needs(federation: Federation, tmp_path:
     settings.admission_path.write_bytes(admit(federation, settings).to_bytes())
     identity = open_member(settings, now=NOW)
     assert identity.directory.members.keys() == {"PE"}
-    assert identity.directory.members[MemberId("PE")].signing_keys[0].key_id == identity.keys.signing.key_id
+    assert (
+        identity.directory.members[MemberId("PE")].signing_keys[0].key_id == identity.keys.signing[0].key_id
+    )
     assert identity.bootstrap == identity.directory.bootstrap == "127.0.0.1:20000"
     assert identity.root == settings.root_path.read_bytes()
     assert identity.context.cert_store_stats()["x509_ca"] == 1

@@ -138,6 +138,7 @@ HEAD = OwnHead(
     epoch=7,
     seq=5,
     hash=OURS,
+    key_id=OURS,
     issued_at=at(NOW - SECOND),
     directory_version=1,
     fresh_epoch=False,

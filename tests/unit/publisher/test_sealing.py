@@ -25,6 +25,7 @@ from almenara.trust.admit import (
     unwrap_sender_key,
 )
 from almenara.trust.directory import MemberStatus
+from almenara.trust.heldkeys import HeldKeys
 from almenara.trust.targets import audience_target, member_target
 from almenara.wire import chain
 from almenara.wire.records import GENESIS_PREV, Scope
@@ -67,7 +68,7 @@ class Author:
     """PE's sealer and the heads its store would hold."""
 
     def __init__(self) -> None:
-        self.sealer = Sealer(federation="ams", member=PE, signing_key=KEYS[PE].signing)
+        self.sealer = Sealer(federation="ams", member=PE, signing_keys=HeldKeys([KEYS[PE].signing]))
         self.heads: dict[AudienceId, OwnHead] = {}
         self.said = 0
 
@@ -186,6 +187,34 @@ def test_whatever_waits_together_becomes_one_chain_that_a_reader_accepts_whole(s
 def test_the_first_epoch_begins_with_its_first_statement(author: Author) -> None:
     head = author.says().head
     assert (head.epoch, head.seq, head.prev) == (to_micros(NOW) // MILLISECOND, 0, GENESIS_PREV)
+
+
+def rotated(new: Keys) -> Directory:
+    """Return the directory once PE has ended its signing key for another."""
+    ended = replace(ENROLMENTS[PE].signing_keys[0], valid_until=NOW)
+    successor = enrol(PE, new, previous=KEYS[PE].signing, retired=(ended,))
+    return directory({**targets(), member_target(PE): member_file(successor)}, version=2)
+
+
+def test_each_signing_key_opens_an_epoch_that_goes_on_from_the_last_statement(author: Author) -> None:
+    new = Keys(new_keys().signing, KEYS[PE].sealing)
+    author.sealer.signing_keys.keys = (KEYS[PE].signing, new.signing)
+    old = author.says()
+    assert author.says().head.seq == 1, "both are held, and the directory lists the old one"
+    head = author.heads[REGION]
+    opened = author.says(known=rotated(new), at=NOW + SECOND)
+    assert (old.key_id, opened.key_id) == (KEYS[PE].signing.key_id, new.signing.key_id)
+    assert (opened.head.seq, opened.head.prev) == (0, head.hash)
+    assert opened.head.epoch > old.head.epoch
+    assert opened.statement.key_wraps, "and announces a sender key of its own"
+    after = author.says(known=rotated(new), at=NOW + SECOND).head
+    assert (after.epoch, after.seq) == (opened.head.epoch, 1)
+
+
+def test_a_signing_key_that_is_listed_and_not_held_signs_nothing(author: Author) -> None:
+    with pytest.raises(Unavailable, match="almenara member recover") as caught:
+        author.says(known=rotated(new_keys()))
+    assert caught.value.code is Code.KEY_UNREADABLE
 
 
 def test_a_new_epoch_is_above_the_old_one_even_if_the_clock_went_back(author: Author) -> None:

@@ -30,6 +30,7 @@ HEAD = OwnHead(
     epoch=EPOCH,
     seq=SEQ + 3,
     hash=bytes(32),
+    key_id=LAST.key_id,
     issued_at=0,
     directory_version=1,
     fresh_epoch=False,

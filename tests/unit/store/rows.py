@@ -32,6 +32,7 @@ def own_head(seq: int, *, epoch: int = 1, made_by: str = "", **changes: Any) -> 
         epoch=epoch,
         seq=seq,
         hash=a_hash(epoch, seq, made_by),
+        key_id=a_hash(PE),
         issued_at=1000 + seq,
         directory_version=1,
         fresh_epoch=False,

@@ -18,6 +18,7 @@ from almenara.publisher.sealing import Sealer
 from almenara.store.database import Store
 from almenara.store.views import InboxEntry, InboxFilter, entries_after
 from almenara.subscriber.absorb import Absorbed, Absorber
+from almenara.trust.heldkeys import HeldKeys
 from unit.model.drafts import ALERT
 from unit.trust.federation import AR, KEYS, NOW, PE, REGION, directory
 
@@ -44,7 +45,7 @@ class Author:
     def __init__(self, member: MemberId = PE, audience: AudienceId = REGION) -> None:
         self.member = member
         self.stream = Stream(audience, member)
-        self._sealer = Sealer(federation="ams", member=member, signing_key=KEYS[member].signing)
+        self._sealer = Sealer(federation="ams", member=member, signing_keys=HeldKeys([KEYS[member].signing]))
         self.head: OwnHead | None = None
         self.records: list[bytes] = []
 

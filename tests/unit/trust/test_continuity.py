@@ -14,7 +14,7 @@ from almenara.trust.continuity import (
     Merge,
     TrustedDirectory,
     directory_from_bytes,
-    judge_member_change,
+    judge_change,
     merge,
 )
 from almenara.trust.directory import AudienceKind, MemberStatus
@@ -158,6 +158,14 @@ def test_the_administrator_may_approve_at_once_and_only_that_change() -> None:
     assert [change.member for change in approved.trusted.kept_back] == [AR]
 
 
+def test_a_reader_believes_the_enrolment_that_it_made_itself() -> None:
+    own, others = enrol(AR, STRANGER, at=LATER), enrol(PE, new_keys(), at=LATER)
+    files = verified({**with_member(own), member_target(PE): member_file(others)}, version=2)
+    seen = merge(HELD.trusted, files, now=LATER, own=own.signed.digest)
+    assert key_ids(seen.directory, AR) == [STRANGER.signing.key_id]
+    assert [alarm.member for alarm in seen.alarms] == [PE]
+
+
 def test_another_swap_begins_another_wait() -> None:
     first = publish(HELD, enrol(AR, STRANGER, at=LATER))
     approved = first.trusted.approve(AR)
@@ -197,9 +205,9 @@ def test_the_coordinators_own_word_counts_at_once() -> None:
 
 
 def test_a_change_is_judged_by_what_was_accepted() -> None:
-    incoming = directory().member(AR)
-    assert judge_member_change(None, incoming) is Continuity.FIRST
-    assert judge_member_change(ENROLMENTS[AR].signed, incoming) is Continuity.CONTINUOUS
+    incoming = ENROLMENTS[AR].signed
+    assert judge_change(None, incoming) is Continuity.FIRST
+    assert judge_change(ENROLMENTS[AR].signed, incoming) is Continuity.CONTINUOUS
 
 
 def test_a_site_may_wait_for_another_time() -> None:

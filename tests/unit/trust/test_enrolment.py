@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from almenara.errors import Code, DirectoryRefused
+from almenara.trust.continuity import Continuity, judge_change
 from almenara.trust.enrolment import (
     ENROLMENT_MAX,
     ENROLMENT_TYPE,
@@ -16,6 +17,7 @@ from almenara.trust.enrolment import (
     SignedEnrolment,
     make_enrolment,
     read_enrolment,
+    succeed,
     verify_enrolment,
 )
 from almenara.wire.records import pae
@@ -94,6 +96,51 @@ def test_the_previous_key_signs_what_replaces_its_enrolment() -> None:
         KEYS[PE].signing.key_id.hex(),
     ]
     assert json.loads(enrolment.signed.payload)["previous"] == KEYS[PE].signing.key_id.hex()
+
+
+def test_a_new_signing_key_ends_the_one_before_and_both_sign() -> None:
+    before, new = enrol(PE), new_keys().signing
+    after = read_enrolment(succeed(before, held=[KEYS[PE].signing], signing_key=new, now=NOW + DAY))
+    old, current = after.signing_keys
+    assert old == msgspec.structs.replace(before.signing_keys[0], valid_until=NOW + DAY)
+    assert (current.key_id, current.valid_from, current.valid_until) == (new.key_id, NOW + DAY, None)
+    signers = {signature.key_id for signature in after.signed.signatures}
+    assert signers == {new.key_id.hex(), KEYS[PE].signing.key_id.hex()}
+    assert json.loads(after.signed.payload)["previous"] == KEYS[PE].signing.key_id.hex()
+    assert (after.sealing_key, after.name) == (before.sealing_key, before.name)
+
+
+def test_a_new_sealing_key_leaves_the_signing_key_and_its_start() -> None:
+    before, new = enrol(PE), new_keys().sealing
+    data = succeed(before, held=[KEYS[PE].signing], sealing_key=new, tls_request=b"another", now=NOW + DAY)
+    after = read_enrolment(data)
+    assert after.signing_keys == before.signing_keys
+    assert after.sealing_key is not None
+    assert (after.sealing_key.key_id, after.tls_request) == (new.key_id, "another")
+
+
+def test_an_enrolment_that_succeeds_is_later_even_if_the_clock_went_back() -> None:
+    before = enrol(PE)
+    after = read_enrolment(succeed(before, held=[KEYS[PE].signing], now=NOW - DAY))
+    assert after.made_at > before.made_at
+
+
+def test_a_second_rotation_before_the_first_was_taken_follows_from_what_is_in_force() -> None:
+    first, second = new_keys().signing, new_keys().signing
+    once = read_enrolment(succeed(enrol(PE), held=[KEYS[PE].signing], signing_key=first, now=NOW + DAY))
+    held = [KEYS[PE].signing, first]
+    twice = read_enrolment(succeed(once, held=held, signing_key=second, now=NOW + 2 * DAY))
+    assert [key.valid_until for key in twice.signing_keys] == [NOW + DAY, NOW + 2 * DAY, None]
+    for accepted in (enrol(PE), once):
+        assert judge_change(accepted.signed, twice.signed) is Continuity.CONTINUOUS
+
+
+def test_without_the_key_in_force_nothing_succeeds_and_a_lost_one_is_no_continuity() -> None:
+    before, new = enrol(PE), new_keys()
+    with pytest.raises(DirectoryRefused, match="has not signed"):
+        succeed(before, held=[new.signing], sealing_key=new.sealing, now=NOW + DAY)
+    anew = read_enrolment(succeed(before, held=(), signing_key=new.signing, now=NOW + DAY))
+    assert judge_change(before.signed, anew.signed) is Continuity.KEY_RESET
 
 
 def test_a_member_cannot_make_what_readers_would_refuse() -> None:
