@@ -206,7 +206,7 @@ def test_each_signing_key_opens_an_epoch_that_goes_on_from_the_last_statement(au
     assert (old.key_id, opened.key_id) == (KEYS[PE].signing.key_id, new.signing.key_id)
     assert (opened.head.seq, opened.head.prev) == (0, head.hash)
     assert opened.head.epoch > old.head.epoch
-    assert opened.statement.key_wraps, "and announces a sender key of its own"
+    assert read_statement(opened).key_wraps, "and announces a sender key of its own"
     after = author.says(known=rotated(new), at=NOW + SECOND).head
     assert (after.epoch, after.seq) == (opened.head.epoch, 1)
 
