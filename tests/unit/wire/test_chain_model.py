@@ -106,9 +106,20 @@ class Reader:
             if span is not None:
                 self.truncated |= {p for p in self.held if span.after < p < span.before}
         self.held[link.place] = link
+        self._stands_by(link)
         self.chain = chain
         self.check()
         return True
+
+    def _stands_by(self, link: Link) -> None:
+        """Count what an author gave up, and stands by again with this statement, as its history."""
+        before = next((p for p in self.truncated if self.held[p].hash == link.prev), None)
+        follows = before is not None and (
+            before < link.place if link.seq == 0 else before == (link.epoch, link.seq - 1)
+        )
+        if before is not None and follows:
+            self.truncated.remove(before)
+            self._stands_by(self.held[before])
 
     def check(self) -> None:
         """Fail if two neighbours are delivered as one history that do not link, with no gap shown."""
@@ -202,3 +213,14 @@ def test_no_fork_is_accepted_in_silence(signed: list[Link], data: st.DataObject)
             alarms = reader.alarms
             reader.receive(link)
             assert reader.alarms == alarms + 1
+
+
+def test_an_author_may_stand_again_by_what_it_gave_up() -> None:
+    """It contradicts itself, and both times what it left out is TRUNCATED; the last word stands."""
+    first = Link(1, 0, GENESIS_PREV)
+    given_up, other = Link(1, 1, first.hash), Link(2, 0, first.hash)
+    reader = Reader()
+    for link in (first, given_up, other, Link(3, 0, given_up.hash)):
+        reader.receive(link)
+    assert reader.accepted == [(1, 0), (1, 1), (2, 0), (3, 0)]
+    assert reader.truncated == {(2, 0)}
