@@ -47,7 +47,10 @@ class ChainRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StatementRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One accepted statement; `code` "" when it was opened, else why its content is not held."""
+    """One accepted statement; `code` "" when it was opened, else why its content is not held.
+
+    `record` is the Kafka value, or its link if the statement is NOT_FOR_ME (wire.records).
+    """
 
     audience: AudienceId
     publisher: MemberId
@@ -184,7 +187,7 @@ def place_of(connection: Connection, stream: Stream, statement_hash: bytes) -> t
 
 
 def record_at(connection: Connection, stream: Stream, epoch: int, seq: int) -> bytes | None:
-    """Return the signed bytes of the statement accepted at that place."""
+    """Return the record, or link, of the statement accepted at that place."""
     found: bytes | None = connection.execute(
         select(statement.c.record).where(
             statement.c.audience == stream.audience,
@@ -197,7 +200,7 @@ def record_at(connection: Connection, stream: Stream, epoch: int, seq: int) -> b
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
-    """An accepted statement's place, hash and signed bytes."""
+    """An accepted statement's place, hash, and record or link."""
 
     epoch: int
     seq: int
@@ -257,8 +260,10 @@ def keyless_records(connection: Connection, stream: Stream, epoch: int) -> list[
     return [r.record for r in rows]
 
 
-def set_statement_code(connection: Connection, stream: Stream, epoch: int, seq: int, code: str) -> None:
-    """Note what a second attempt to open a statement came to."""
+def judge_statement_again(
+    connection: Connection, stream: Stream, epoch: int, seq: int, *, code: str, record: bytes
+) -> None:
+    """Note what a second attempt to open a statement came to, and what of it is kept now."""
     connection.execute(
         update(statement)
         .where(
@@ -267,7 +272,7 @@ def set_statement_code(connection: Connection, stream: Stream, epoch: int, seq: 
             statement.c.epoch == epoch,
             statement.c.seq == seq,
         )
-        .values(code=code)
+        .values(code=code, record=record)
     )
 
 

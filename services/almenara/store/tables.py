@@ -150,7 +150,7 @@ statement = Table(
     Column("code", String, nullable=False),  # "" opened; else why its content is not held
     Column("flags", String, nullable=False),
     Column("received_at", BigInteger, nullable=False),
-    Column("record", LargeBinary, nullable=False),
+    Column("record", LargeBinary, nullable=False),  # the link alone of what is not for this member
     Index("statement_hash", "audience", "publisher", "hash"),
 )
 # Few rows, asked for with every receipt: without it, each receipt would look through the whole epoch.

@@ -24,6 +24,7 @@ from almenara.store.tally import Tally
 from almenara.store.witness import Claim, DecisionRow
 from almenara.trust.admit import open_statement, read_statement, unwrap_sender_key
 from almenara.wire.messages import content_hash
+from almenara.wire.records import without_content
 from almenara.wire.seal import SenderKey
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class Delivery:
             code=code,
             flags=" ".join(flags),
             received_at=self._micros,
-            record=verified.record,
+            record=_kept(verified, code),
         )
         self._statements.append(row)
 
@@ -114,7 +115,14 @@ class Delivery:
         """Open a statement held with KEY_MISSING, now that its sender key was announced late."""
         code = self._open(state, verified, _NO_OFFSET, LATE_KEY)
         self._count(code)
-        inbox.set_statement_code(self._connection, state.stream, verified.head.epoch, verified.head.seq, code)
+        inbox.judge_statement_again(
+            self._connection,
+            state.stream,
+            verified.head.epoch,
+            verified.head.seq,
+            code=code,
+            record=_kept(verified, code),
+        )
 
     def _count(self, code: str) -> None:
         if code == "":
@@ -298,6 +306,14 @@ class Delivery:
                 record=verified.record,
             )
         )
+
+
+def _kept(verified: VerifiedStatement, code: str) -> bytes:
+    """Return what the store keeps of a statement: of a list without this member, the link (SPEC, links).
+
+    Its slots for all the others can be 200 KB, and its batch will never be opened here.
+    """
+    return without_content(verified.record) if code == Code.NOT_FOR_ME else verified.record
 
 
 def _reused(message: MessageRow, now: int) -> Refusal:

@@ -94,7 +94,7 @@ def test_what_was_not_opened_is_listed_but_for_lists_of_others(store: Store) -> 
     ]
     assert store.read_now(lambda c: inbox.unopened(c, STREAM, 1, limit=1)) == [(4, "KEY_MISSING")]
     assert store.read_now(lambda c: inbox.keyless_records(c, STREAM, 1)) == [b"record 1", b"record 4"]
-    store.write_now(lambda c: inbox.set_statement_code(c, STREAM, 1, 1, ""))
+    store.write_now(lambda c: inbox.judge_statement_again(c, STREAM, 1, 1, code="", record=b"link"))
     assert store.read_now(lambda c: inbox.keyless_records(c, STREAM, 1)) == [b"record 4"]
 
 
