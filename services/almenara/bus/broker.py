@@ -2,6 +2,7 @@
 
     start: lock -> check certificate -> ports -> jars -> format (first time) -> Java -> answers
     stop:  SIGTERM -> 10 s -> SIGKILL
+    keep:  stop and start when other certificates are to be turned away (turned_away.py)
 
 State below `<state>/broker`: `broker.pem` (key and chain) and `ca.pem` are put there by the
 coordinator; `data/` holds the records; `ports.json` keeps the ports over restarts, since clients know
@@ -16,7 +17,6 @@ import asyncio
 import base64
 import contextlib
 import fcntl
-import math
 import os
 import random
 import signal
@@ -34,7 +34,8 @@ from almenara.bus.configuration import Ports, logging_properties, server_propert
 from almenara.bus.kafka import answers
 from almenara.bus.preflight import BrokerIdentity, check_certificate
 from almenara.bus.principals import COORDINATOR
-from almenara.errors import Code, Misconfigured, Unavailable
+from almenara.bus.turned_away import turned_away
+from almenara.errors import AlmenaraError, Code, Misconfigured, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,6 +49,12 @@ START_TIMEOUT_S = 60.0
 
 STOP_TIMEOUT_S = 10.0
 """Wait after SIGTERM before SIGKILL; Kafka's data survive both (DESIGN 7)."""
+
+TURNED_AWAY_POLL_S = 0.5
+"""How often the file of certificates to turn away is looked at."""
+
+LEARN_S = 2.0
+"""From such a change to the restart: nodes look for a new directory every second, and seal by it then."""
 
 HEAP = "256m"
 """Enough for some thousand topics at a few megabytes a second."""
@@ -66,7 +73,8 @@ class Broker:
     """One Kafka node over one state folder; enter it to start, leave it to stop.
 
     `port` 0 takes the port of the last start, or chooses one. `operators` are the names whose
-    certificates may do everything, beside the broker's own.
+    certificates may do everything, beside the broker's own. The ready file stands while Kafka
+    answers; it is JSON: `bootstrap`, `pid` of this process, `kafka_pid` of Java.
     """
 
     def __init__(
@@ -76,6 +84,7 @@ class Broker:
         port: int = 0,
         host: str = "127.0.0.1",
         operators: Sequence[str] = (COORDINATOR,),
+        ready_file: Path | None = None,
         cache: Path | None = None,
         progress: Progress = artifacts.silent,
     ) -> None:
@@ -84,6 +93,8 @@ class Broker:
         self._port = port
         self._host = host
         self._operators = tuple(operators)
+        self._ready_file = ready_file
+        self._turned_away: frozenset[str] = frozenset()
         self._cache = cache
         self._progress = progress
         self._ports: Ports | None = None
@@ -121,7 +132,7 @@ class Broker:
         """
         if self._process is not None and self._process.poll() is None:
             raise RuntimeError("the broker runs already")
-        await self.stop()  # what is left of a Kafka that ended by itself
+        await self.stop()  # what is left of a Kafka that ended by itself, or was killed
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=_PRIVATE)
             await self._start()
@@ -143,10 +154,27 @@ class Broker:
         """End Kafka with SIGKILL, as a crash would; `start` takes up what it left."""
         await self._end(signal.SIGKILL)
 
+    async def keep(self) -> None:
+        """Keep Kafka running for ever, started anew whenever other certificates are to be turned away.
+
+        Raises Unavailable BROKER_DOWN when it ends by itself, and what `start` raises. Clients go on
+        by themselves: what was not acknowledged is sent again.
+        """
+        while True:
+            await self.watch()
+            log.info("broker.restarting", turned_away=sorted(turned_away(self.folder)))
+            await self.stop()
+            await self.start()
+
     async def watch(self) -> None:
-        """Wait for as long as Kafka runs; raise Unavailable BROKER_DOWN when it ends by itself."""
+        """Return when a restart is due; raise Unavailable BROKER_DOWN when Kafka ends by itself."""
         process = self._process
-        if process is not None and await _ended(process, math.inf):
+        if process is None:
+            return
+        while turned_away(self.folder) == self._turned_away:
+            if await _ended(process, TURNED_AWAY_POLL_S):
+                raise self._died(process)
+        if await _ended(process, LEARN_S):
             raise self._died(process)
 
     async def _start(self) -> None:
@@ -157,6 +185,7 @@ class Broker:
         self._ports = self._choose_ports()
         cache = self._cache or artifacts.cache_folder()
         jars = await asyncio.to_thread(artifacts.fetch, cache, progress=self._progress)
+        self._turned_away = turned_away(self.folder)
         data = self.folder / "data"
         data.mkdir(exist_ok=True, mode=_PRIVATE)
         settings = self.folder / "server.properties"
@@ -169,6 +198,7 @@ class Broker:
                 certificate=certificate,
                 ca=ca,
                 operators=(identity.name, *self._operators),
+                turned_away=self._turned_away,
             )
         )
         (self.folder / "log4j2.properties").write_text(logging_properties(self.log_file))
@@ -178,6 +208,8 @@ class Broker:
         self._process = self._launch(jars, "kafka.Kafka", str(settings))
         await self._until_answers(self._process, identity)
         self._progress("start Kafka", 1, 1)
+        if self._ready_file is not None:
+            self._write_ready(self._ready_file)
         log.info(
             "broker.started",
             bootstrap=self.bootstrap,
@@ -280,8 +312,17 @@ class Broker:
                 )
             await asyncio.sleep(_POLL_S)
 
+    def _write_ready(self, path: Path) -> None:
+        draft = path.with_name(f".{path.name}.new")
+        draft.write_bytes(
+            msgspec.json.encode({"bootstrap": self.bootstrap, "pid": os.getpid(), "kafka_pid": self.pid})
+        )
+        draft.replace(path)
+
     async def _end(self, how: signal.Signals) -> None:
         process = self._process
+        if self._ready_file is not None:
+            self._ready_file.unlink(missing_ok=True)
         if process is not None and process.poll() is None:
             process.send_signal(how)
             if not await _ended(process, STOP_TIMEOUT_S):
@@ -310,40 +351,24 @@ async def run(
     cache: Path | None = None,
     progress: Progress = artifacts.silent,
 ) -> None:
-    """Run the broker until SIGTERM or SIGINT; the ready file stands while it answers.
-
-    The ready file is JSON: `bootstrap`, `pid` of this process, `kafka_pid` of Java. Raises what
-    `Broker.start` raises, and Unavailable BROKER_DOWN when Kafka ends by itself.
-    """
-    if ready_file is not None:
-        ready_file.unlink(missing_ok=True)  # of a broker that was killed
+    """Keep the broker running until SIGTERM or SIGINT; raise as `Broker.start` and `Broker.keep`."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     try:
-        async with Broker(state, port=port, cache=cache, progress=progress) as broker:
-            if ready_file is not None:
-                _write_ready(ready_file, broker)
-            async with asyncio.TaskGroup() as tasks:
-                watching = tasks.create_task(broker.watch())
-                await stopping.wait()
-                watching.cancel()
-    except* Unavailable as group:
+        async with (
+            Broker(state, port=port, ready_file=ready_file, cache=cache, progress=progress) as broker,
+            asyncio.TaskGroup() as tasks,
+        ):
+            keeping = tasks.create_task(broker.keep())
+            await stopping.wait()
+            keeping.cancel()
+    except* AlmenaraError as group:
         raise group.exceptions[0] from None
     finally:
-        if ready_file is not None:
-            ready_file.unlink(missing_ok=True)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
-
-
-def _write_ready(path: Path, broker: Broker) -> None:
-    draft = path.with_name(f".{path.name}.new")
-    draft.write_bytes(
-        msgspec.json.encode({"bootstrap": broker.bootstrap, "pid": os.getpid(), "kafka_pid": broker.pid})
-    )
-    draft.replace(path)
 
 
 async def _ended(process: subprocess.Popen[bytes], timeout_s: float) -> bool:

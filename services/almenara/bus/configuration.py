@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from almenara.bus.principals import mapping_rules, operator_principal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
 BATCH_MAX = 1024 * 1024 + 16 * 1024
@@ -33,6 +33,7 @@ def server_properties(
     certificate: Path,
     ca: Path,
     operators: Sequence[str],
+    turned_away: Collection[str] = (),
 ) -> str:
     """Return server.properties of one KRaft node that is broker and controller."""
     settings = {
@@ -51,7 +52,7 @@ def server_properties(
         "ssl.truststore.location": str(ca),
         "ssl.client.auth": "required",
         "ssl.enabled.protocols": "TLSv1.3,TLSv1.2",
-        "ssl.principal.mapping.rules": mapping_rules(federation),
+        "ssl.principal.mapping.rules": mapping_rules(federation, turned_away=turned_away),
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         "allow.everyone.if.no.acl.found": "false",
         "super.users": ";".join(map(operator_principal, operators)),

@@ -2,8 +2,9 @@
 
 A member's certificate O=ams, CN=PE.1 becomes `User:PE.1`; an operator's, which stands under another
 organization, becomes `User:operator:coordinator`. The rules are anchored and there is no DEFAULT:
-any other certificate of the same authority has no name and is turned away. Java writes a name with
-its last part first, so O=ams, CN=PE.1 reads `CN=PE.1,O=ams`.
+any other certificate of the same authority has no name and is turned away, and so is one that was
+revoked (ADR 0011). Java writes a name with its last part first, so O=ams, CN=PE.1 reads
+`CN=PE.1,O=ams`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING
 from almenara.trust.certificates import member_name, operators
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from almenara.model.ids import MemberId
 
 BROKER = "broker"
@@ -34,9 +37,15 @@ def operator_principal(name: str) -> str:
     return f"User:operator:{name}"
 
 
-def mapping_rules(federation: str) -> str:
-    """Return `ssl.principal.mapping.rules` for the certificates of a federation."""
+def mapping_rules(federation: str, *, turned_away: Collection[str] = ()) -> str:
+    """Return `ssl.principal.mapping.rules` for the certificates of a federation.
+
+    `turned_away` are names of members' certificates, as in PE.1, that get none: the broker ends their
+    connections before the first request.
+    """
+    names = "|".join(name.replace(".", "[.]") for name in sorted(turned_away))
+    but_not = f"(?!(?:{names}),)" if names else ""
     return (
-        f"RULE:^CN=({_MEMBER}),O={federation}$/$1/,"
+        f"RULE:^CN={but_not}({_MEMBER}),O={federation}$/$1/,"
         f"RULE:^CN=({_OPERATOR}),O={operators(federation)}$/operator:$1/"
     )

@@ -194,18 +194,21 @@ def directory(
             f"{change.change}: keys that it has not vouched for, kept back since {_date(change.since)}",
             f"ask it by telephone, then: almenara member approve {change.member}",
         )
-    yield from _ourselves(settings, known, held)
+    yield from _ourselves(settings, known, held, now)
 
 
-def _ourselves(settings: MemberSettings, known: Directory, held: MemberKeys | None) -> Iterator[Finding]:
+def _ourselves(
+    settings: MemberSettings, known: Directory, held: MemberKeys | None, now: datetime
+) -> Iterator[Finding]:
     entry = known.members.get(settings.member)
     if entry is None:
         yield fail(
             "membership", f"{settings.member} is not in it", "ask the coordinator to admit this member"
         )
         return
-    audiences = ", ".join(audience.id for audience in known.audiences_of(settings.member))
-    seen = f"{entry.id}, {entry.name}: {entry.status}, in {audiences or 'no audience'}"
+    audiences = ", ".join(audience.id for audience in known.audiences_of(settings.member, now=now))
+    why = f" ({entry.reason})" if entry.reason else ""
+    seen = f"{entry.id}, {entry.name}: {entry.status}{why}, in {audiences or 'no audience'}"
     if entry.status is MemberStatus.ACTIVE:
         yield ok("membership", seen)
     else:

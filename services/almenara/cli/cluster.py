@@ -53,5 +53,11 @@ def bring_to_cluster(federation: Federation) -> None:
         return
     click.echo(
         f"on the cluster: directory {outcome.version}, {len(outcome.changed.topics_created)} topics and "
-        f"{len(outcome.changed.acls_created)} access rules new"
+        f"{len(outcome.changed.acls_created)} access rules new, {len(outcome.changed.acls_removed)} gone"
     )
+    if outcome.turned_away is not None and federation.settings.bootstrap:
+        from almenara.bus.principals import mapping_rules
+
+        rules = mapping_rules(federation.name, turned_away=outcome.turned_away)
+        click.echo("connections that are open stay open until each broker was restarted with")
+        click.echo(f"  ssl.principal.mapping.rules={rules}")

@@ -82,12 +82,13 @@ async def broker_findings(settings: MemberSettings, directory: Directory) -> Asy
 async def _access(line: _Line, settings: MemberSettings, directory: Directory) -> list[Finding]:
     """Ask the broker what this certificate may do; nothing is written."""
     federation, member = directory.federation, settings.member
-    mine = [Stream(a.id, member).topic(federation) for a in directory.audiences_of(member)]
-    heard = [stream.topic(federation) for stream in directory.streams_read_by(member)]
+    now = clock.now()
+    mine = [Stream(a.id, member).topic(federation) for a in directory.audiences_of(member, now=now)]
+    heard = [stream.topic(federation) for stream in directory.streams_read_by(member, now=now)]
     closed = [
         Stream(audience.id, other).topic(federation)
         for audience in directory.audiences.values()
-        if member not in audience.members
+        if member not in audience.members or audience.is_over(now)
         for other in audience.members
     ]
     # Nobody is let in to it, so a broker that denies by default refuses it rather than saying

@@ -1,4 +1,4 @@
-"""`almenara member`: make a member's folder, admit a member."""
+"""`almenara member`: make a member's folder, admit a member, take its access away."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import click
 from almenara.cli.options import federation_folder
 from almenara.cli.pending import approve, pending
 from almenara.cli.rotation import recover, rotate
+from almenara.cli.standing import leave, reinstate, revoke_certificate, suspend
 from almenara.errors import Code, Misconfigured
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def member() -> None:
-    """Make a member's folder and change its keys (the member), admit a member (the coordinator).
+    """Make a member's folder and change its keys (the member), admit or suspend it (the coordinator).
 
     A member is a customs administration, named by its ISO country code (PE), or a registered body
     (X-RILOSA). Its private keys are made in its folder and never leave it.
@@ -32,6 +33,10 @@ member.add_command(pending)
 member.add_command(approve)
 member.add_command(rotate)
 member.add_command(recover)
+member.add_command(suspend)
+member.add_command(reinstate)
+member.add_command(leave)
+member.add_command(revoke_certificate)
 
 
 @member.command()

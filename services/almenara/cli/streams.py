@@ -33,6 +33,7 @@ def streams(config: Path, output: str) -> None:
       TRUNCATED     a new epoch left out statements that are held here
       STALE         its heartbeat is overdue
       UNSENT        own statements wait for the broker
+      ENDED         nothing more may come: somebody left the audience, or it is over
 
     \b
     Example:

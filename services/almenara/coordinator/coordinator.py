@@ -2,9 +2,10 @@
 
     sign what is due -> renew certificates -> synchronize the cluster -> wait -> ...
 
-It answers nobody and holds nothing but files, so it may stop at any moment: for a day nobody will
-notice but those who wait to be admitted (the timestamp lives 24 hours). The broker may be away at
-any time; signing goes on.
+It waits for an interval, or until the directory in its folder has changed: what is taken away must
+be gone at once. It answers nobody and holds nothing but files, so it may stop at any moment: for a
+day nobody will notice but those who wait to be admitted (the timestamp lives 24 hours). The broker
+may be away at any time; signing goes on.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from almenara.coordinator.sync import Outcome
+
+CHANGE_POLL_S = 0.25
+"""How often the folder is looked at for a new version of the directory."""
 
 RETRY_S = 1.0
 """Wait before another try when the cluster is away: it is back 4 s after a crash."""
@@ -46,6 +50,7 @@ async def run(folder: Path, *, stopping: asyncio.Event) -> None:
             async with Cluster.connect(federation) as cluster:
                 known = False
                 while not stopping.is_set():
+                    signed_at = federation.signed_at()
                     outcome = await cluster.sync(federation, now=clock.now())
                     report(outcome)
                     if not known:
@@ -53,7 +58,7 @@ async def run(folder: Path, *, stopping: asyncio.Event) -> None:
                             "coordinator.connected", bootstrap=cluster.bootstrap, version=outcome.version
                         )
                         known, fault = True, None
-                    await _wait(stopping, federation.settings.sync_interval_s)
+                    await _change(stopping, federation, signed_at)
                     if await _keep(federation) or federation.bootstrap() != cluster.bootstrap:
                         break  # connect anew: another certificate, or another place
         except AlmenaraError as error:
@@ -74,6 +79,10 @@ def report(outcome: Outcome) -> None:
         log.error("topic.reverted", topic=topic, found="deleted", version=outcome.version)
     for topic in outcome.reverted.topics_changed:
         log.error("topic.reverted", topic=topic, found="changed", version=outcome.version)
+    if outcome.turned_away is not None:
+        log.warning(
+            "connections.turned_away", certificates=sorted(outcome.turned_away), version=outcome.version
+        )
     if outcome:
         log.info(
             "cluster.synchronized",
@@ -99,6 +108,16 @@ async def _keep(federation: Federation) -> bool:
     for path in renewed:
         log.info("certificate.renewed", path=str(path))
     return federation.operator_path in renewed
+
+
+async def _change(stopping: asyncio.Event, federation: Federation, signed_at: int) -> None:
+    """Wait for the interval, or until the directory was signed since."""
+    deadline = asyncio.get_running_loop().time() + federation.settings.sync_interval_s
+    while not stopping.is_set() and federation.signed_at() == signed_at:
+        rest = deadline - asyncio.get_running_loop().time()
+        if rest <= 0:
+            return
+        await _wait(stopping, min(rest, CHANGE_POLL_S))
 
 
 async def _wait(stopping: asyncio.Event, timeout_s: float) -> None:

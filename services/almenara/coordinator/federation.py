@@ -20,14 +20,14 @@ from almenara.bus.principals import BROKER, COORDINATOR
 from almenara.coordinator.audiences import amended, new_audience
 from almenara.coordinator.founding import found
 from almenara.coordinator.lock import locked
-from almenara.coordinator.membership import admitted
+from almenara.coordinator.membership import admitted, changed
 from almenara.coordinator.settings import FederationSettings, load_settings
 from almenara.errors import Code, Misconfigured, Refused
 from almenara.trust.admission import Admission
 from almenara.trust.certificates import issue_for_request, load_ca, member_name
 from almenara.trust.enrolment import read_enrolment
 from almenara.trust.operators import issue_operator, renewal_due
-from almenara.trust.refresh import refresh
+from almenara.trust.refresh import METADATA, refresh
 from almenara.trust.repository import TIMESTAMP_LIFETIME, Repository, root_fingerprint
 from almenara.trust.targets import (
     FEDERATION_TARGET,
@@ -44,8 +44,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from almenara.coordinator.audiences import AudienceChange
-    from almenara.model.ids import AudienceId
-    from almenara.trust.directory import Audience, AudienceKind, Directory
+    from almenara.coordinator.membership import MemberChange
+    from almenara.model.ids import AudienceId, MemberId
+    from almenara.trust.directory import Audience, AudienceKind, Directory, Member
     from almenara.trust.enrolment import Enrolment
     from almenara.trust.rolekeys import Thresholds
 
@@ -141,6 +142,10 @@ class Federation:
             ) from exc
         return f"127.0.0.1:{ports.clients}"
 
+    def signed_at(self) -> int:
+        """Return a number that changes whenever a version of the directory is signed."""
+        return (self.folder / "directory" / METADATA / "timestamp.json").stat().st_mtime_ns
+
     def published(self, now: datetime) -> Published:
         """Return the directory as a reader verifies it; raise what `refresh` raises if it does not."""
         return self._published(self._repository(), now)
@@ -207,6 +212,28 @@ class Federation:
             )
         return incoming
 
+    def change_member(
+        self, member: MemberId, change: MemberChange, *, now: datetime, reason: str = ""
+    ) -> Member:
+        """Change a member's standing or certificate, and return it as the directory then has it.
+
+        Raises Refused as `membership.changed`.
+        """
+        target = member_target(member)
+        with self._changing(now) as repository:
+            file = changed(member, repository.targets.get(target), change, reason=reason)
+            repository.set_target(target, encode_target(file))
+        return self._drafted(repository).members[member]
+
+    def listing(self, member: MemberId) -> tuple[AudienceId, ...]:
+        """Return the audiences whose files list a member, whatever its standing."""
+        repository = self._repository()
+        return tuple(
+            audience
+            for audience in sorted(self._drafted(repository).audiences)
+            if member in self._audience_file(repository, audience).members
+        )
+
     def create_audience(
         self,
         audience: str,
@@ -248,11 +275,13 @@ class Federation:
         with self._changing(now) as repository:
             directory = self._drafted(repository)
             directory.audience(audience)
-            file = msgspec.json.decode(repository.targets[audience_target(audience)], type=AudienceFile)
-            repository.set_target(
-                audience_target(audience), encode_target(amended(directory, audience, file, change))
-            )
+            file = amended(directory, audience, self._audience_file(repository, audience), change)
+            repository.set_target(audience_target(audience), encode_target(file))
         return self._drafted(repository).audiences[audience]
+
+    @staticmethod
+    def _audience_file(repository: Repository, audience: AudienceId) -> AudienceFile:
+        return msgspec.json.decode(repository.targets[audience_target(audience)], type=AudienceFile)
 
     def keep_signed(self, now: datetime) -> bool:
         """Sign the timestamp if it is due, and whatever else is; return whether it was.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from enum import StrEnum
+from typing import TYPE_CHECKING, assert_never
 
 import msgspec
 
@@ -14,7 +15,24 @@ from almenara.trust.targets import MemberFile
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from almenara.model.ids import MemberId
     from almenara.trust.enrolment import Enrolment
+
+REASON_MAX = 200
+"""Characters of a reason: every member reads it."""
+
+
+class MemberChange(StrEnum):
+    """Say what is to happen to a member that was admitted.
+
+    SUSPEND and LEAVE take all access away until REINSTATE. REVOKE_CERTIFICATE takes it from the
+    certificates issued so far; admitting the member again issues the next.
+    """
+
+    SUSPEND = "suspend"
+    REINSTATE = "reinstate"
+    LEAVE = "leave"
+    REVOKE_CERTIFICATE = "revoke-certificate"
 
 
 def admitted(
@@ -45,3 +63,33 @@ def admitted(
             "than theirs; ask the member by telephone, and if it has lost them admit it with --key-reset",
         )
     return msgspec.structs.replace(file, enrolment=incoming.signed, generation=file.generation + 1)
+
+
+def changed(member: MemberId, before: bytes | None, change: MemberChange, *, reason: str = "") -> MemberFile:
+    """Return the member's file once changed.
+
+    Raises Refused UNKNOWN_MEMBER for one that was never admitted, CONFLICT if it stands like that
+    already, FORMAT for a reason that cannot be shown.
+    """
+    if before is None:
+        raise Refused(Code.UNKNOWN_MEMBER, f"member {member}: never admitted here; correct the id")
+    if len(reason) > REASON_MAX or not reason.isprintable():
+        raise Refused(
+            Code.FORMAT,
+            f"member {member}: its reason is not up to {REASON_MAX} printable characters; shorten it",
+        )
+    file = msgspec.json.decode(before, type=MemberFile)
+    match change:
+        case MemberChange.SUSPEND:
+            status = MemberStatus.SUSPENDED
+        case MemberChange.LEAVE:
+            status = MemberStatus.LEFT
+        case MemberChange.REINSTATE:
+            status = MemberStatus.ACTIVE
+        case MemberChange.REVOKE_CERTIFICATE:
+            return msgspec.structs.replace(file, generation=file.generation + 1)
+        case _:
+            assert_never(change)
+    if file.status is status:
+        raise Refused(Code.CONFLICT, f"member {member}: {status.lower()} already; nothing is to be done")
+    return msgspec.structs.replace(file, status=status, reason=reason)

@@ -1,8 +1,11 @@
 """Does the cluster hold what the directory says: topics, access lists, and the directory itself?
 
     lock -> directory as readers see it -> topics and rules -> synced.json -> directory topic
+         -> certificates to turn away
 
 The rules come before the directory that speaks of them, so that a reader finds what it is told of.
+The broker is told last whom to turn away: it starts anew for that, and the others should know first.
+What is wanted depends on the time too, for operations end by themselves.
 `synced.json` remembers what the cluster was last made to hold: what differs from it was changed by
 somebody else, and putting it back is an alarm; a crash before it is written only loses that alarm.
 """
@@ -19,10 +22,11 @@ import msgspec
 from almenara.bus.admin import Admin, Drift
 from almenara.bus.kafka import Reader, Sender, answers
 from almenara.bus.topics import AclRule, TopicSettings, directory_settings, stream_acls, stream_topic
+from almenara.bus.turned_away import turn_away
 from almenara.coordinator.lock import locked_async
 from almenara.errors import Code, Unavailable
 from almenara.model.ids import Stream, directory_topic
-from almenara.trust.certificates import client_context
+from almenara.trust.certificates import client_context, member_name
 from almenara.trust.directory import MemberStatus
 from almenara.trust.secretfile import replace_file
 
@@ -42,6 +46,8 @@ class Wanted(NamedTuple):
 
     topics: tuple[TopicSettings, ...]
     acls: frozenset[AclRule]
+    turned_away: frozenset[str]
+    """Names of members' certificates that must not even connect."""
 
 
 class Synced(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,24 +56,30 @@ class Synced(msgspec.Struct, frozen=True, kw_only=True):
     cluster_id: str
     topics: tuple[TopicSettings, ...]
     acls: frozenset[AclRule]
+    turned_away: frozenset[str] = frozenset()
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What one synchronization did: all changes, those that undid somebody else's, files published."""
+    """What one synchronization did: all changes, those that undid somebody else's, files published.
+
+    `turned_away` is set when it changed: the certificates whose connections the brokers must end.
+    """
 
     version: int
     changed: Drift
     reverted: Drift
     published: tuple[str, ...]
+    turned_away: frozenset[str] | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.changed or self.published)
+        return bool(self.changed or self.published or self.turned_away is not None)
 
 
-def wanted(directory: Directory, *, replication: int) -> Wanted:
-    """Return the topics and the rules that the directory asks for.
+def wanted(directory: Directory, *, replication: int, now: datetime) -> Wanted:
+    """Return the topics and the rules that the directory asks for at that time.
 
-    A member that is suspended or has left gets no rule; the topics it wrote stay for their readers.
+    A member that is suspended or has left gets no rule, nor does anybody in an audience that is over.
+    The topics stay for their readers: Kafka deletes what has passed its retention.
     """
     federation = directory.federation
     streams = (
@@ -82,14 +94,31 @@ def wanted(directory: Directory, *, replication: int) -> Wanted:
     )
     acls = stream_acls(
         federation,
-        audiences={audience.id: audience.members for audience in directory.audiences.values()},
+        audiences={
+            audience.id: audience.members
+            for audience in directory.audiences.values()
+            if not audience.is_over(now)
+        },
         generations={
             member.id: (member.generation,)
             for member in directory.members.values()
             if member.status is MemberStatus.ACTIVE
         },
     )
-    return Wanted((directory_settings(federation, replication=replication), *streams), acls)
+    return Wanted(
+        topics=(directory_settings(federation, replication=replication), *streams),
+        acls=acls,
+        turned_away=turned_away(directory),
+    )
+
+
+def turned_away(directory: Directory) -> frozenset[str]:
+    """Return the names of the certificates that are revoked, or whose member is not active."""
+    return frozenset(
+        member_name(member.id, generation)
+        for member in directory.members.values()
+        for generation in range(1, member.generation + (member.status is not MemberStatus.ACTIVE))
+    )
 
 
 def undone(drift: Drift, before: Synced | None, want: Wanted) -> Drift:
@@ -148,23 +177,28 @@ class Cluster:
         cluster = await self.admin.describe()
         async with locked_async(federation.lock_path):
             files, directory = await asyncio.to_thread(federation.published, now)
-            want = wanted(directory, replication=federation.settings.replication)
+            want = wanted(directory, replication=federation.settings.replication, now=now)
             before = _read_synced(federation.folder, cluster.cluster_id)
             drift = await self.admin.sync(want.topics, want.acls)
             after = Synced(
                 cluster_id=cluster.cluster_id,
                 topics=want.topics,
                 acls=want.acls,
+                turned_away=want.turned_away,
             )
             if after != before:
                 data = msgspec.json.encode(after, order="deterministic")
                 replace_file(federation.folder / SYNCED_FILE, data)
             published = await self._publish(directory_topic(federation.name), files)
+            if not federation.settings.bootstrap:
+                turn_away(federation.folder / "broker", want.turned_away)
+        known = frozenset() if before is None else before.turned_away
         return Outcome(
             version=directory.version,
             changed=drift,
             reverted=undone(drift, before, want),
             published=published,
+            turned_away=None if want.turned_away == known else want.turned_away,
         )
 
     async def _publish(self, topic: str, files: tuple[tuple[str, bytes], ...]) -> tuple[str, ...]:

@@ -152,6 +152,8 @@ class StreamState(StrEnum):
     """The next heartbeat is overdue."""
     UNSENT = "UNSENT"
     """Our own: the broker does not take statements at the moment; they wait."""
+    ENDED = "ENDED"
+    """Nothing more may come: its publisher or this member left the audience, or the audience is over."""
     EMPTY = "EMPTY"
     """Nothing was said yet."""
     OK = "OK"

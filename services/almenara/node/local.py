@@ -225,7 +225,10 @@ class NodeService:
 
     async def _facts(self) -> watch.Facts:
         directory = self._publisher.directory
-        return await self._store.read(lambda connection: watch.facts(connection, self._member, directory))
+        now = clock.now()
+        return await self._store.read(
+            lambda connection: watch.facts(connection, self._member, directory, now=now)
+        )
 
     def _views(self, found: watch.Facts) -> tuple[StreamView, ...]:
         return watch.views(

@@ -9,7 +9,7 @@ import msgspec
 from almenara.errors import Code, Refused, StatementRefused
 from almenara.model.ids import AudienceId, MemberId, Stream
 from almenara.store import inbox, outbox, views
-from almenara.trust.admit import VerifiedStatement, admit, open_statement, read_statement
+from almenara.trust.admit import VerifiedStatement, open_statement, proven, read_statement
 from almenara.wire.seal import SenderKey
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def open_found(
     connection: Connection, found: Found, *, member: MemberId, directory: Directory, now: datetime
 ) -> OpenedStatement:
     """Return what a statement says; raise StatementRefused or RecordRefused if it does not open now."""
-    verified = admit(found.record, stream=found.stream, directory=directory, now=now)
+    verified = proven(found.record, stream=found.stream, directory=directory, now=now)
     if not isinstance(verified, VerifiedStatement):
         raise AssertionError(str(found.stream))  # noqa: TRY004 - a bug: statements alone stand there
     head = verified.head

@@ -50,22 +50,24 @@ CATCHING_UP = timedelta(seconds=5)
 
 
 class Heard(msgspec.Struct, frozen=True, kw_only=True):
-    """What the store holds of a stream that another member writes."""
+    """What the store holds of a stream that another member writes; `ended` is why no more may come."""
 
     row: ChainRow | None = None
     gaps: tuple[OpenGap, ...] = ()
     access: str = ""
     words: tuple[Word, ...] = ()
     evidence: EvidenceCount = EvidenceCount()
+    ended: str = ""
 
 
 class Own(msgspec.Struct, frozen=True, kw_only=True):
-    """What the store holds of a stream of ours; `words` are its readers' receipts."""
+    """What the store holds of a stream of ours; `words` are its readers' receipts, `ended` as above."""
 
     head: OwnHead | None = None
     asked: Asked | None = None
     unsent: int = 0
     words: tuple[Word, ...] = ()
+    ended: str = ""
 
 
 def heard_view(stream: Stream, heard: Heard, *, now: datetime, withheld_after: timedelta) -> StreamView:
@@ -105,14 +107,16 @@ def _heard_state(
     withheld_after: timedelta,
 ) -> tuple[StreamState, str]:
     micros = to_micros(now)
-    if heard.access == StreamState.REFUSED:
+    if heard.access == StreamState.REFUSED and not heard.ended:
         return StreamState.REFUSED, "the broker refuses to show it; ask the coordinator"
-    if heard.access == StreamState.MISSING:
+    if heard.access == StreamState.MISSING and not heard.ended:
         return StreamState.MISSING, "no such topic yet; the coordinator must synchronize"
     liars = [word.claim.witness for word, compared in claims if compared is Claim.FORKED]
     if heard.evidence.forks or liars:
         witness = f"{liars[0]} holds another statement; " if liars else ""
         return StreamState.EQUIVOCATION, f"{witness}two statements stand for one place; see: evidence"
+    if heard.ended:
+        return StreamState.ENDED, heard.ended
     if row.wait_code and row.wait_code != StreamState.GAP:
         return StreamState.HELD, f"waits for a newer directory ({row.wait_code})"
     if heard.gaps or row.wait_code:
@@ -185,7 +189,7 @@ def own_view(
 
 def _own_state(own: Own, fault: AlmenaraError | None) -> tuple[StreamState, str]:
     head = own.head
-    if fault is not None and fault.code == Code.BROKER_REFUSES:
+    if fault is not None and fault.code == Code.BROKER_REFUSES and not own.ended:
         return StreamState.REFUSED, fault.text
     if fault is not None and fault.code == Code.BROKER_AHEAD:
         return StreamState.STOPPED, fault.text
@@ -200,6 +204,8 @@ def _own_state(own: Own, fault: AlmenaraError | None) -> tuple[StreamState, str]
                 " it; if it was restored, open a new epoch"
             )
             return StreamState.EQUIVOCATION, text
+    if own.ended:
+        return StreamState.ENDED, own.ended
     if fault is not None:
         return StreamState.UNSENT, fault.text
     return (StreamState.EMPTY, "") if head is None else (StreamState.OK, "")

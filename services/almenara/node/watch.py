@@ -18,6 +18,7 @@ from almenara.node.answers import StreamState
 from almenara.node.streams import ALARMS, Heard, Own, forked, heard_view, own_view
 from almenara.store import inbox, outbox, quarantine, witness
 from almenara.store.quarantine import FORKED_CLAIM, Evidence
+from almenara.trust.directory import MemberStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from almenara.store.witness import Word
     from almenara.trust.directory import Directory
 
+_STANDING = {MemberStatus.SUSPENDED: "is suspended", MemberStatus.LEFT: "has left"}
+
 log = structlog.get_logger()
 
 
@@ -41,7 +44,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     heard: dict[Stream, Heard]
 
 
-def facts(connection: Connection, member: MemberId, directory: Directory | None) -> Facts:
+def facts(connection: Connection, member: MemberId, directory: Directory | None, *, now: datetime) -> Facts:
     """Read what the store holds of every stream that the directory gives this member, or that has a past."""
     heads, asked = outbox.own_heads(connection), outbox.asked(connection)
     unsent, access = outbox.unsent_counts(connection), inbox.stream_access(connection)
@@ -53,8 +56,8 @@ def facts(connection: Connection, member: MemberId, directory: Directory | None)
     audiences = set(heads)
     streams = set(chains)
     if directory is not None:
-        audiences |= {audience.id for audience in directory.audiences_of(member)}
-        streams |= set(directory.streams_read_by(member))
+        audiences |= {audience.id for audience in directory.audiences_of(member, now=now)}
+        streams |= set(directory.streams_read_by(member, now=now))
     return Facts(
         own={
             (stream := Stream(audience, member)): Own(
@@ -62,6 +65,7 @@ def facts(connection: Connection, member: MemberId, directory: Directory | None)
                 asked=asked.get(audience),
                 unsent=unsent.get(audience, 0),
                 words=words.get(stream, ()),
+                ended=_ended(stream, member, directory, now),
             )
             for audience in sorted(audiences)
         },
@@ -72,6 +76,7 @@ def facts(connection: Connection, member: MemberId, directory: Directory | None)
                 access=access.get(stream, ""),
                 words=words.get(stream, ()),
                 evidence=evidence.get(stream, quarantine.EvidenceCount()),
+                ended=_ended(stream, member, directory, now),
             )
             for stream in sorted(streams)
         },
@@ -97,6 +102,26 @@ def views(
     for stream, heard in found.heard.items():
         shown.append(heard_view(stream, heard, now=now, withheld_after=withheld_after))
     return tuple(shown)
+
+
+def _ended(stream: Stream, member: MemberId, directory: Directory | None, now: datetime) -> str:
+    """Return why nothing more may come on a stream, "" if it may."""
+    if directory is None:
+        return ""
+    audience = directory.audiences.get(stream.audience)
+    if audience is None:
+        return f"directory {directory.version} has no such audience"
+    if audience.ends_at is not None and audience.is_over(now):
+        return f"the audience closed, and its retention ended {audience.ends_at:%Y-%m-%d %H:%MZ}"
+    for each in (member, stream.publisher):
+        if each in audience.members:
+            continue
+        entry = directory.members.get(each)
+        if entry is None or entry.status is MemberStatus.ACTIVE:
+            return f"{each} is not in the audience by directory {directory.version}"
+        why = f": {entry.reason}" if entry.reason else "; ask the coordinator why"
+        return f"{each} {_STANDING[entry.status]} by directory {directory.version}{why}"
+    return ""
 
 
 def report(before: Mapping[Stream, StreamState], shown: Iterable[StreamView]) -> dict[Stream, StreamState]:

@@ -350,7 +350,7 @@ class Publisher:
         settings = self._settings
         next_by = now + timedelta(seconds=settings.heartbeat_interval_s + settings.heartbeat_grace_s)
         sign = partial(self._sealer.heartbeat, directory=directory, now=now, next_by=next_by)
-        for audience in directory.audiences_of(self._member):
+        for audience in directory.audiences_of(self._member, now=now):
             if audience.id in self._stopped:
                 continue
             try:

@@ -16,7 +16,7 @@ import structlog
 from almenara import clock
 from almenara.errors import AlmenaraError, Code, Held, RecordRefused, Refused, StatementRefused, Unavailable
 from almenara.store import outbox
-from almenara.trust.admit import VerifiedStatement, admit
+from almenara.trust.admit import VerifiedStatement, proven
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,7 +126,7 @@ def _last_statement(
     found: VerifiedStatement | None = None
     for record in records:
         try:
-            admitted = admit(record.value, stream=stream, directory=directory, now=now)
+            admitted = proven(record.value, stream=stream, directory=directory, now=now)
         except (RecordRefused, StatementRefused, Held):
             continue
         if isinstance(admitted, VerifiedStatement) and (

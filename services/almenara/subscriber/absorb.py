@@ -27,7 +27,7 @@ from almenara.store.witness import Claim
 from almenara.subscriber.deliver import Delivery, Reader
 from almenara.subscriber.kept import equivocation, refused_record, truncated
 from almenara.subscriber.state import StreamState, Wait
-from almenara.trust.admit import RefusedInChain, VerifiedHeartbeat, VerifiedStatement, admit
+from almenara.trust.admit import RefusedInChain, VerifiedHeartbeat, VerifiedStatement, admit, proven
 from almenara.wire import chain
 from almenara.wire.records import GENESIS_PREV
 
@@ -336,7 +336,7 @@ class _Poll:
         """Open what came before the late announcement of its sender key."""
         self._delivery.flush()
         for record in inbox.keyless_records(self._connection, state.stream, verified.head.epoch):
-            again = admit(record, stream=state.stream, directory=self._directory, now=self._now)
+            again = proven(record, stream=state.stream, directory=self._directory, now=self._now)
             if isinstance(again, VerifiedStatement) and again.head.sender_key == verified.head.sender_key:
                 self._delivery.reopen(state, again)
 

@@ -106,7 +106,8 @@ class Subscriber:
         expired = False
         while not stopping.is_set():
             directory = self.follower.current
-            if directory is None or directory.standing(clock.now()) is Standing.EXPIRED:
+            now = clock.now()
+            if directory is None or directory.standing(now) is Standing.EXPIRED:
                 # Keys may have been withdrawn since: what comes is judged once the directory is fresh.
                 if not expired:
                     log.error("streams.held", code=Code.DIRECTORY_EXPIRED)
@@ -114,7 +115,7 @@ class Subscriber:
                 await asyncio.sleep(self._settings.retry_s)
                 continue
             expired = False
-            wanted = (directory.version, directory.streams_read_by(self._member))
+            wanted = (directory.version, directory.streams_read_by(self._member, now=now))
             unread = any(access is not Access.READABLE for access in reader.access.values())
             if wanted != assigned_for or (unread and loop.time() >= probe_at):
                 # What was fetched and not yet absorbed comes again: the offsets stand in the store.

@@ -154,7 +154,8 @@ def admit(
 def admit_link(value: bytes, *, stream: Stream, directory: Directory, now: datetime) -> VerifiedLink:
     """Return what a statement's record proves whose content was left out, or is not looked at.
 
-    Raises what `admit` raises, CONTENT_HASH apart, and StatementRefused PAYLOAD_TYPE for a heartbeat.
+    Whether its author may write there now is not asked, as in `proven`. Raises what `admit` raises,
+    CONTENT_HASH and NOT_IN_AUDIENCE apart, and StatementRefused PAYLOAD_TYPE for a heartbeat.
     """
     record = parse_record(value)
     member, key = _proven_signer(record, stream=stream, directory=directory, now=now)
@@ -163,10 +164,7 @@ def admit_link(value: bytes, *, stream: Stream, directory: Directory, now: datet
             Code.PAYLOAD_TYPE, f"record on {stream}: a heartbeat, which is no link; name a statement"
         )
     statement = _statement(record, member, key)
-    link = _link(statement, record, value, member, key, stream=stream, directory=directory)
-    if member.id not in directory.audience(stream.audience).members:
-        raise StatementRefused(Code.NOT_IN_AUDIENCE, _not_in_audience(stream, directory))
-    return link
+    return _link(statement, record, value, member, key, stream=stream, directory=directory)
 
 
 def _heartbeat(
@@ -222,6 +220,20 @@ def _link(
         record=value,
         key_id=key.key_id,
     )
+
+
+def proven(
+    value: bytes, *, stream: Stream, directory: Directory, now: datetime
+) -> VerifiedStatement | VerifiedHeartbeat:
+    """Return as `admit`, whether or not its author may write there now.
+
+    For what was admitted when it came, and for what this member said itself: a departure ends a
+    stream, it takes nothing back.
+    """
+    try:
+        return admit(value, stream=stream, directory=directory, now=now)
+    except RefusedInChain as refusal:
+        return refusal.verified
 
 
 def read_statement(verified: VerifiedStatement) -> ReadStatement:

@@ -54,8 +54,8 @@ class Standing(StrEnum):
 class Member(msgspec.Struct, frozen=True, kw_only=True):
     """A customs administration or registered body: what it enrolled itself, and how it stands.
 
-    `status` and `generation` (of its TLS certificate) are the coordinator's word, the rest the
-    member's own, signed in `enrolment`.
+    `status`, the `reason` for it and `generation` (of its TLS certificate) are the coordinator's
+    word, the rest the member's own, signed in `enrolment`.
     """
 
     id: MemberId
@@ -65,6 +65,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     signing_keys: tuple[SigningKeyEntry, ...]
     sealing_key: SealingKeyEntry | None
     enrolment: SignedEnrolment
+    reason: str = ""
 
     def signing_key_ids(self) -> tuple[bytes, ...]:
         """Return the ids of the signing keys in force, those without an end; there is one at least."""
@@ -91,6 +92,15 @@ class Audience(msgspec.Struct, frozen=True, kw_only=True):
         return (self.opens_at is None or self.opens_at <= now) and (
             self.closes_at is None or now < self.closes_at
         )
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """Return when its retention ends after it closed, None if it has no end."""
+        return None if self.closes_at is None else self.closes_at + timedelta(days=self.retention_days)
+
+    def is_over(self, now: datetime) -> bool:
+        """Tell whether nothing more may be published to it or read of it."""
+        return self.ends_at is not None and now >= self.ends_at
 
 
 class Expiries(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,17 +182,16 @@ class Directory(msgspec.Struct, frozen=True, kw_only=True):
             )
         return found
 
-    def audiences_of(self, member: MemberId) -> tuple[Audience, ...]:
-        """Return the audiences that include the member, sorted by id."""
-        return tuple(
-            self.audiences[key] for key in sorted(self.audiences) if member in self.audiences[key].members
-        )
+    def audiences_of(self, member: MemberId, *, now: datetime) -> tuple[Audience, ...]:
+        """Return the audiences that include the member and are not over, sorted by id."""
+        found = (self.audiences[key] for key in sorted(self.audiences))
+        return tuple(each for each in found if member in each.members and not each.is_over(now))
 
-    def streams_read_by(self, member: MemberId) -> tuple[Stream, ...]:
-        """Return the streams that others write to the member's audiences, sorted."""
+    def streams_read_by(self, member: MemberId, *, now: datetime) -> tuple[Stream, ...]:
+        """Return the streams that others write to those audiences, sorted."""
         return tuple(
             Stream(audience.id, publisher)
-            for audience in self.audiences_of(member)
+            for audience in self.audiences_of(member, now=now)
             for publisher in sorted(audience.members)
             if publisher != member
         )

@@ -24,7 +24,7 @@ from tuf.api.serialization import DeserializationError
 
 from almenara.errors import Code, DirectoryRefused, RecordRefused, Refused, StatementRefused, Unavailable
 from almenara.model.ids import AudienceId, MemberId, Stream, audience_id, member_id
-from almenara.trust.admit import OpenedMessage, VerifiedStatement, admit, read_statement
+from almenara.trust.admit import OpenedMessage, VerifiedStatement, proven, read_statement
 from almenara.trust.directory import Directory
 from almenara.trust.refresh import METADATA, published_name, refresh
 from almenara.trust.repository import root_fingerprint
@@ -163,7 +163,7 @@ def verify_exported(exported: ExportedRecord, *, fingerprint: str) -> VerifiedEx
             "for the federation's fingerprint, over the telephone",
         )
     directory = _directory(exported)
-    verified = admit(exported.record, stream=exported.stream, directory=directory, now=exported.exported_at)
+    verified = proven(exported.record, stream=exported.stream, directory=directory, now=exported.exported_at)
     if not isinstance(verified, VerifiedStatement):
         raise StatementRefused(
             Code.PAYLOAD_TYPE, f"{_SUBJECT}: a heartbeat, which carries no message; export a statement"

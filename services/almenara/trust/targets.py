@@ -32,13 +32,14 @@ _Hex32 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 _T = TypeVar("_T")
 
 
-class MemberFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class MemberFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """`members/<ID>.json`: the member's signed enrolment and the coordinator's word on its standing."""
 
     enrolment: SignedEnrolment
     status: MemberStatus
     generation: _Count
     admitted_at: datetime
+    reason: str = ""
 
 
 class AudienceFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -155,6 +156,7 @@ def _member(target: str, data: bytes, federation: str) -> Member:
         name=enrolment.name,
         status=file.status,
         generation=file.generation,
+        reason=file.reason,
         signing_keys=enrolment.signing_keys,
         sealing_key=enrolment.sealing_key,
         enrolment=enrolment.signed,

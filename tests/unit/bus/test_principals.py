@@ -10,9 +10,11 @@ from almenara.bus.principals import mapping_rules, member_principal, operator_pr
 from almenara.model.ids import MemberId
 
 
-def principal(distinguished_name: str, federation: str = "ams") -> str | None:
+def principal(
+    distinguished_name: str, federation: str = "ams", turned_away: tuple[str, ...] = ()
+) -> str | None:
     """Apply the rules as Kafka does: the first that matches the whole name, in Java's order of parts."""
-    for rule in mapping_rules(federation).split(",RULE:"):
+    for rule in mapping_rules(federation, turned_away=turned_away).split(",RULE:"):
         pattern, replacement, _ = rule.removeprefix("RULE:").split("/")
         if found := re.fullmatch(pattern, distinguished_name):
             return "User:" + replacement.replace("$1", found[1])
@@ -56,3 +58,19 @@ def test_a_certificate_of_the_federation_has_a_name(name: str, expected: str) ->
 )
 def test_any_other_certificate_has_none(name: str) -> None:
     assert principal(name) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "named"),
+    [
+        ("CN=PE.1,O=ams", False),
+        ("CN=X-RILOSA.12,O=ams", False),
+        ("CN=PE.2,O=ams", True),
+        ("CN=PE.11,O=ams", True),
+        ("CN=X-RILOSA.1,O=ams", True),
+        ("CN=AR.1,O=ams", True),
+        ("CN=coordinator,O=ams operators", True),
+    ],
+)
+def test_a_revoked_certificate_has_no_name_and_its_neighbours_keep_theirs(name: str, *, named: bool) -> None:
+    assert (principal(name, turned_away=("X-RILOSA.12", "PE.1")) is not None) is named

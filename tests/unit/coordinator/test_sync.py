@@ -12,7 +12,7 @@ from almenara.bus.admin import Drift
 from almenara.bus.topics import AclRule, Operation
 from almenara.coordinator.federation import Federation
 from almenara.coordinator.sync import Synced, Wanted, undone, wanted
-from almenara.model.ids import MemberId
+from almenara.model.ids import AudienceId, MemberId
 from almenara.trust.directory import AudienceKind, MemberStatus
 from enrolments import enrol
 
@@ -42,7 +42,7 @@ def directory(tmp_path: Path) -> Directory:
 
 
 def test_each_member_of_an_audience_has_a_topic_there(directory: Directory) -> None:
-    topics = wanted(directory, replication=1).topics
+    topics = wanted(directory, replication=1, now=NOW).topics
     assert [topic.name for topic in topics] == [
         "ams.directory",
         "ams.pe-ar.ar",
@@ -54,13 +54,15 @@ def test_each_member_of_an_audience_has_a_topic_there(directory: Directory) -> N
 
 
 def test_a_topic_keeps_a_day_longer_than_its_audience(directory: Directory) -> None:
-    kept = {topic.name: topic.retention for topic in wanted(directory, replication=1).topics}
+    kept = {topic.name: topic.retention for topic in wanted(directory, replication=1, now=NOW).topics}
     assert kept["ams.directory"] is None
     assert kept["ams.pe-ar.pe"] == timedelta(days=8)
 
 
 def test_a_member_writes_its_own_topics_and_reads_its_audiences_only(directory: Directory) -> None:
-    rules = {str(rule) for rule in wanted(directory, replication=1).acls if rule.principal == "User:CL.1"}
+    rules = {
+        str(rule) for rule in wanted(directory, replication=1, now=NOW).acls if rule.principal == "User:CL.1"
+    }
     assert rules == {
         "User:CL.1 may READ topic ams.directory",
         "User:CL.1 may READ topic ams.region.*",
@@ -72,7 +74,9 @@ def test_a_member_writes_its_own_topics_and_reads_its_audiences_only(directory: 
 def test_a_suspended_member_has_no_rule(directory: Directory) -> None:
     suspended = msgspec.structs.replace(directory.members[PE], status=MemberStatus.SUSPENDED)
     without = msgspec.structs.replace(directory, members={**directory.members, PE: suspended})
-    assert not [rule for rule in wanted(without, replication=1).acls if rule.principal == "User:PE.1"]
+    assert not [
+        rule for rule in wanted(without, replication=1, now=NOW).acls if rule.principal == "User:PE.1"
+    ]
 
 
 def rule(principal: str) -> AclRule:
@@ -80,13 +84,13 @@ def rule(principal: str) -> AclRule:
 
 
 def test_the_first_synchronization_undoes_nothing(directory: Directory) -> None:
-    want = wanted(directory, replication=1)
+    want = wanted(directory, replication=1, now=NOW)
     drift = Drift(topics_created=("ams.region.pe",), acls_created=(rule("PE.1"),))
     assert undone(drift, None, want) == Drift()
 
 
 def test_only_what_the_coordinator_had_made_otherwise_is_undone(directory: Directory) -> None:
-    want = wanted(directory, replication=1)
+    want = wanted(directory, replication=1, now=NOW)
     known = tuple(topic for topic in want.topics if topic.name in {"ams.region.pe", "ams.region.ar"})
     amended = tuple(
         msgspec.structs.replace(topic, retention=timedelta(days=1))
@@ -101,9 +105,26 @@ def test_only_what_the_coordinator_had_made_otherwise_is_undone(directory: Direc
         acls_created=(rule("PE.1"), rule("CL.1")),
         acls_removed=(rule("UY.1"), rule("XX.1")),
     )
-    assert undone(drift, before, Wanted(known, frozenset())) == Drift(
+    assert undone(drift, before, Wanted(known, frozenset(), frozenset())) == Drift(
         topics_created=("ams.region.pe",),
         topics_changed=("ams.region.pe",),
         acls_created=(rule("PE.1"),),
         acls_removed=(rule("XX.1"),),
     )
+
+
+def test_an_operation_ends_by_itself_and_its_topics_stay(directory: Directory) -> None:
+    pair = msgspec.structs.replace(directory.audiences[AudienceId("pe-ar")], closes_at=NOW)
+    closing = msgspec.structs.replace(directory, audiences={**directory.audiences, pair.id: pair})
+    before, after = (
+        wanted(closing, replication=1, now=NOW + timedelta(days=7) + shift)
+        for shift in (-timedelta(microseconds=1), timedelta())
+    )
+    assert before == wanted(directory, replication=1, now=NOW)
+    assert after.topics == before.topics
+    assert {rule.name for rule in before.acls - after.acls} == {"ams.pe-ar.", "ams.pe-ar.pe", "ams.pe-ar.ar"}
+    assert not after.acls - before.acls
+    # Its own doing: nobody is to be alarmed.
+    synced = Synced(cluster_id="x", topics=before.topics, acls=before.acls)
+    drift = Drift(acls_removed=tuple(before.acls - after.acls))
+    assert undone(drift, synced, after) == Drift()

@@ -45,7 +45,7 @@ def reader(tmp_path: Path) -> ReaderSite:
 
 
 def views(reader: ReaderSite, now: datetime) -> dict[Stream, StreamView]:
-    found = reader.store.read_now(lambda c: watch.facts(c, AR, directory()))
+    found = reader.store.read_now(lambda c: watch.facts(c, AR, directory(), now=NOW))
     shown = watch.views(
         found, directory=directory(), faults={}, now=now, withheld_after=timedelta(seconds=30)
     )
@@ -112,7 +112,7 @@ def test_a_contradicting_receipt_stays_on_record_when_the_next_one_agrees(
     assert author.head is not None
     lie = receipt(witness, author, seq=0, claimed=b"x" * 32)
     tells(reader, 0, lie, NOW)
-    found = reader.store.read_now(lambda c: watch.facts(c, AR, directory()))
+    found = reader.store.read_now(lambda c: watch.facts(c, AR, directory(), now=NOW))
     for _ in range(2):
         reader.store.write_now(lambda c: watch.keep_forks(c, words=watch.forks(found), now=NOW))
     tells(reader, 1, receipt(witness, author, seq=0, claimed=author.head.hash), NOW)

@@ -22,6 +22,7 @@ from almenara.trust.admit import (
     VerifiedStatement,
     admit,
     admit_link,
+    proven,
     read_statement,
 )
 from almenara.trust.directory import MemberStatus
@@ -298,14 +299,16 @@ def test_a_link_is_refused_for_all_that_a_statement_is_refused_for() -> None:
         link_of(statement(directory_version=2).record)
 
 
-def test_a_heartbeat_is_no_link_and_a_link_from_outside_the_audience_none_either() -> None:
-    with pytest.raises(StatementRefused) as no_link:
+def test_a_heartbeat_is_no_link() -> None:
+    with pytest.raises(StatementRefused) as refusal:
         link_of(heartbeat())
-    assert no_link.value.code is Code.PAYLOAD_TYPE
+    assert refusal.value.code is Code.PAYLOAD_TYPE
+
+
+def test_a_departed_author_can_be_held_to_its_links() -> None:
     for _, stream, found, said, _ in without_pe():
-        with pytest.raises(StatementRefused) as outside:
-            link_of(said, stream=stream, found=found)
-        assert outside.value.code is Code.NOT_IN_AUDIENCE
+        link = link_of(without_content(said), found=found, stream=stream)
+        assert (link.stream, link.head.publisher) == (stream, PE)
 
 
 def elsewhere(stream: Stream) -> bytes:
@@ -387,6 +390,18 @@ def test_a_statement_from_outside_the_audience_is_refused_in_its_place_in_the_ch
     with pytest.raises(StatementRefused) as beat:
         judge(alive, stream=stream, found=found)
     assert beat.value.code is Code.NOT_IN_AUDIENCE
+
+
+@pytest.mark.parametrize("case", without_pe(), ids=lambda case: str(case[0]))
+def test_what_a_departed_author_said_can_still_be_proven(
+    case: tuple[str, Stream, Directory, bytes, bytes],
+) -> None:
+    _, stream, found, said, _ = case
+    verified = proven(said, stream=stream, directory=found, now=NOW)
+    assert isinstance(verified, VerifiedStatement)
+    assert (verified.stream, verified.record) == (stream, said)
+    with pytest.raises(RecordRefused):
+        proven(said[:-1], stream=stream, directory=found, now=NOW)
 
 
 def test_a_statement_of_a_newer_directory_is_held_until_it_has_come() -> None:

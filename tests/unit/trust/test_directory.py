@@ -68,9 +68,9 @@ def test_what_is_not_there_is_refused_by_name() -> None:
 
 def test_a_member_reads_the_streams_of_others_in_its_audiences() -> None:
     found = directory()
-    assert found.streams_read_by(AR) == (Stream(CONDOR, PE), Stream(REGION, CL), Stream(REGION, PE))
-    assert found.streams_read_by(CL) == (Stream(REGION, AR), Stream(REGION, PE))
-    assert found.streams_read_by(UY) == ()
+    assert found.streams_read_by(AR, now=NOW) == (Stream(CONDOR, PE), Stream(REGION, CL), Stream(REGION, PE))
+    assert found.streams_read_by(CL, now=NOW) == (Stream(REGION, AR), Stream(REGION, PE))
+    assert found.streams_read_by(UY, now=NOW) == ()
 
 
 @pytest.mark.parametrize("status", [MemberStatus.SUSPENDED, MemberStatus.LEFT])
@@ -78,7 +78,7 @@ def test_a_member_that_is_not_active_is_in_no_audience(status: MemberStatus) -> 
     found = directory({**targets(), member_target(AR): member_file(ENROLMENTS[AR], status=status)})
     assert found.audience(REGION).members == {PE, CL}
     assert found.audience(CONDOR).members == {PE}
-    assert found.streams_read_by(AR) == ()
+    assert found.streams_read_by(AR, now=NOW) == ()
     assert KEYS[AR].sealing.key_id not in found.sealing_slots(REGION)
 
 
@@ -247,3 +247,16 @@ def test_verified_files_come_back_from_the_store() -> None:
     assert VerifiedTargets.from_bytes(files.to_bytes()) == files
     with pytest.raises(DirectoryRefused, match="stored directory"):
         VerifiedTargets.from_bytes(b"{}")
+
+
+def test_an_audience_is_over_once_its_retention_has_passed_since_it_closed() -> None:
+    found = directory()
+    condor = msgspec.structs.replace(found.audience(CONDOR), closes_at=NOW, retention_days=7)
+    ending = msgspec.structs.replace(found, audiences={**found.audiences, CONDOR: condor})
+    end = NOW + 7 * DAY
+    assert condor.ends_at == end
+    for now, over in ((NOW, False), (end - timedelta(microseconds=1), False), (end, True)):
+        assert condor.is_over(now) is over
+        assert (Stream(CONDOR, PE) in ending.streams_read_by(AR, now=now)) is not over
+    assert found.audience(REGION).ends_at is None
+    assert not found.audience(REGION).is_over(NOW + 3650 * DAY)
