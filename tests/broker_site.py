@@ -34,20 +34,29 @@ FEDERATION = "ams"
 
 
 class Site:
-    """The certificates of a federation under a folder, and the broker over the same folder."""
+    """The certificates of a federation under a folder, and the broker over the same folder.
 
-    def __init__(self, folder: Path) -> None:
+    With the authority and the broker of a federation that was founded already it makes none.
+    """
+
+    def __init__(
+        self, folder: Path, *, ca: CertificateAuthority | None = None, broker: Broker | None = None
+    ) -> None:
         self.folder = folder
         self.now = clock.now()
-        self.ca = create_ca(FEDERATION, self.now)
-        self.broker = Broker(folder)
-        self.broker.folder.mkdir(parents=True)
-        (self.broker.folder / "ca.pem").write_bytes(self.ca.pem)
+        self.ca = ca or create_ca(FEDERATION, self.now)
+        self.broker = broker or self._new_broker()
+        self._contexts: dict[str, ssl.SSLContext] = {}
+
+    def _new_broker(self) -> Broker:
+        broker = Broker(self.folder)
+        broker.folder.mkdir(parents=True)
+        (broker.folder / "ca.pem").write_bytes(self.ca.pem)
         key, certificate = self.certificate("broker", operators(FEDERATION), BROKER, server=True)
-        place = self.broker.folder / "broker.pem"
+        place = broker.folder / "broker.pem"
         place.touch(mode=0o600)
         place.write_bytes(key.read_bytes() + certificate.read_bytes())
-        self._contexts: dict[str, ssl.SSLContext] = {}
+        return broker
 
     @property
     def bootstrap(self) -> str:
