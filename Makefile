@@ -11,7 +11,7 @@ KAFKA := .venv/.kafka
 export BENCH_S ?= 10
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check chaos bench conformance requirements system-deps clean
+.PHONY: help demo test check chaos mutants bench conformance requirements system-deps clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ check: $(READY) ## Lint, format, types, layers, schemas
 
 chaos: $(KAFKA) ## Kill processes under load and count what is held
 	@$(BIN)/pytest tests/chaos --kills 20 --seed 1
+
+mutants: $(READY) ## Take each control away and see that a test notices
+	@$(BIN)/python tests/mutants/run.py
 
 bench: $(KAFKA) ## Measure every path for BENCH_S seconds (default 10)
 	@$(BIN)/python tests/benchmarks/run.py

@@ -53,6 +53,27 @@ MUTANTS = (
         f"{MESSAGES}::test_the_content_hash_tells_apart_what_is_said_and_to_whom",
     ),
     Mutant(
+        "a record may have a longer form",
+        "wire/records.py",
+        '    if not value.startswith(_up_to_last("SignedRecord", {**fields, "content": b""}, len(content))):',
+        "    if not value:",
+        f"{RECORDS}::test_a_longer_form_of_a_number_is_not_canonical",
+    ),
+    Mutant(
+        "a member may have two slots",
+        "wire/records.py",
+        "    if any(left >= right for left, right in pairwise(ids)):",
+        "    if any(left > right for left, right in pairwise(ids)):",
+        f"{RECORDS}::test_slots_must_be_sorted_one_each",
+    ),
+    Mutant(
+        "numbers of a head beyond any range",
+        "wire/records.py",
+        "    if not low <= number < end:",
+        "    if number is None:",
+        f"{RECORDS}::test_a_number_out_of_range_is_malformed",
+    ),
+    Mutant(
         "prev is not compared",
         "wire/chain.py",
         """        if head.prev != chain.hash:

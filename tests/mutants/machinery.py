@@ -39,9 +39,17 @@ MUTANTS = (
     Mutant(
         "any certificate of the authority has a name",
         "bus/principals.py",
-        'f"RULE:^CN=({_MEMBER}),O={federation}$/$1/,"',
-        'f"RULE:^CN=({_MEMBER}),O=.*$/$1/,"',
+        '({_MEMBER}),O={federation}$/$1/,"',
+        '({_MEMBER}),O=.*$/$1/,"',
         "tests/unit/bus/test_principals.py::test_any_other_certificate_has_none",
+    ),
+    Mutant(
+        "a revoked certificate keeps its name",
+        "bus/principals.py",
+        'f"(?!(?:{names}),)" if names else ""',
+        'f"(?:(?:{names}),)?" if names else ""',
+        "tests/unit/bus/test_principals.py"
+        "::test_a_revoked_certificate_has_no_name_and_its_neighbours_keep_theirs",
     ),
     Mutant(
         "a twin may move the head",

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
-from mutants import bytes_of_the_wire, machinery, sealing, trusting
+from mutants import admitting, bytes_of_the_wire, machinery, receiving, sealing, trusting
 
-MUTANTS = (*bytes_of_the_wire.MUTANTS, *sealing.MUTANTS, *trusting.MUTANTS, *machinery.MUTANTS)
+MUTANTS = (
+    *bytes_of_the_wire.MUTANTS,
+    *sealing.MUTANTS,
+    *admitting.MUTANTS,
+    *trusting.MUTANTS,
+    *receiving.MUTANTS,
+    *machinery.MUTANTS,
+)

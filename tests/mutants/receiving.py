@@ -1,0 +1,74 @@
+"""Controls of what becomes of a proven record."""
+
+from __future__ import annotations
+
+from mutants.mutant import Mutant
+
+ABSORB = "tests/unit/subscriber/test_absorb.py"
+WATCH = "tests/unit/node/test_watch.py"
+
+MUTANTS = (
+    Mutant(
+        "an author goes back to an older directory",
+        "subscriber/absorb.py",
+        "verified.head.directory_version < state.row.directory_version:",
+        "verified.head.directory_version < 0:",
+        f"{ABSORB}::test_an_author_never_goes_back_to_an_older_directory",
+    ),
+    Mutant(
+        "two statements for one place leave no trace",
+        "subscriber/absorb.py",
+        "        self._evidence.append(equivocation(verified, expected, at=self._micros))\n",
+        "",
+        f"{ABSORB}::test_two_statements_at_one_place_are_kept_as_evidence",
+    ),
+    Mutant(
+        "what a new epoch leaves out leaves no trace",
+        "subscriber/absorb.py",
+        "                self._evidence.append(truncated(state.stream, row, at=self._micros))\n",
+        "",
+        f"{ABSORB}::test_a_new_epoch_gives_up_what_lay_beyond_its_start",
+    ),
+    Mutant(
+        "a gap is not waited for",
+        "subscriber/absorb.py",
+        "        if self._now - wait.since < self._gap_wait:",
+        "        if self._now < wait.since:",
+        f"{ABSORB}::test_a_gap_filled_in_time_leaves_no_mark",
+    ),
+    Mutant(
+        "a heartbeat shown again sets the clock back",
+        "subscriber/absorb.py",
+        "        if beat.next_by < state.row.next_by:",
+        "        if beat.next_by < 0:",
+        f"{ABSORB}::test_a_heartbeat_claims_the_head_and_an_older_one_changes_nothing",
+    ),
+    Mutant(
+        "a heartbeat of another chain is believed",
+        "subscriber/absorb.py",
+        "        if claim is not chain.Claim.FORKED:",
+        "        if claim is not chain.Claim.AGREES:",
+        f"{WATCH}::test_a_heartbeat_of_another_chain_is_evidence_at_once",
+    ),
+    Mutant(
+        "an id used again for other content goes unnoticed",
+        "subscriber/deliver.py",
+        "            elif before != message.content:",
+        "            elif not before:",
+        f"{ABSORB}::test_an_id_used_again_with_other_content_is_quarantined",
+    ),
+    Mutant(
+        "a receipt that contradicts the chain is forgotten with the next",
+        "node/watch.py",
+        "    quarantine.keep_evidence(connection, rows)\n",
+        "",
+        f"{WATCH}::test_a_contradicting_receipt_stays_on_record_when_the_next_one_agrees",
+    ),
+    Mutant(
+        "what others know and I lack is nothing to show",
+        "node/streams.py",
+        "    return quiet and 0 < word.unmet_since < micros - limit",
+        "    return quiet and 0 > word.unmet_since",
+        f"{WATCH}::test_a_receipt_that_knows_more_is_withheld_once_the_wait_is_over",
+    ),
+)
