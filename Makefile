@@ -8,10 +8,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 KAFKA := .venv/.kafka
+FUZZ := .venv/.fuzz
 export BENCH_S ?= 10
+FUZZ_S ?= 60
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check chaos mutants bench conformance requirements system-deps clean
+.PHONY: help demo test check chaos mutants fuzz bench conformance requirements system-deps clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,7 +21,7 @@ help: ## Show this list
 demo: $(KAFKA) ## Run six administrations over a real Kafka on this machine
 	@$(BIN)/almenara demo
 
-test: $(KAFKA) ## Run every test
+test: $(KAFKA) $(FUZZ) ## Run every test
 	@tests/stages
 
 check: $(READY) ## Lint, format, types, layers, schemas
@@ -35,6 +37,9 @@ chaos: $(KAFKA) ## Kill processes under load and count what is held
 mutants: $(READY) ## Take each control away and see that a test notices
 	@$(BIN)/python tests/mutants/run.py
 
+fuzz: $(FUZZ) ## Fuzz everything that reads others' bytes, FUZZ_S seconds in all (default 60)
+	@$(BIN)/python tests/fuzz/run.py $(FUZZ_S)
+
 bench: $(KAFKA) ## Measure every path for BENCH_S seconds (default 10)
 	@$(BIN)/python tests/benchmarks/run.py
 
@@ -43,7 +48,7 @@ conformance: $(READY) ## Rebuild the golden records; fails if one byte changes
 	git diff --exit-code tests/conformance
 
 requirements: $(READY) ## Pin requirements/*.in again, with hashes
-	for list in runtime dev; do $(BIN)/pip-compile --quiet --upgrade --no-header --generate-hashes \
+	for list in runtime dev fuzz; do $(BIN)/pip-compile --quiet --upgrade --no-header --generate-hashes \
 	  --no-strip-extras --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
 	  --output-file requirements/$$list.txt requirements/$$list.in; done
 
@@ -76,3 +81,9 @@ $(KAFKA): $(READY) $(wildcard services/almenara/bus/kafka-*-artifacts.json)
 	@echo "[4/4] Apache Kafka, each file checked by hash (once for all checkouts)"
 	@$(BIN)/almenara broker fetch
 	@touch $@
+
+# Only some Pythons and machines have a wheel of it: elsewhere its tests say that they are skipped.
+$(FUZZ): $(READY) requirements/fuzz.txt
+	@echo "atheris, the fuzzer, checked by hash"
+	@if $(BIN)/python -m pip install --quiet --require-hashes -r requirements/fuzz.txt; then touch $@; \
+	  else echo "almenara: no atheris for this machine; its tests are skipped" >&2; fi

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 import shutil
@@ -32,11 +33,15 @@ def _postgres() -> bool:
 
 TOOLS: dict[str, Callable[[], bool]] = {
     "chromium": _on_path("chromium"),
+    "fuzz": lambda: importlib.util.find_spec("atheris") is not None,
     "openssl": _on_path("openssl"),
     "postgres": _postgres,
     "root": lambda: os.geteuid() == 0,
     "softhsm": _on_path("softhsm2-util"),
 }
+
+INSTALLED_BY = {"fuzz": "make .venv/.fuzz"}
+"""Who brings a tool that `make system-deps` does not."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -64,9 +69,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for mark, present in TOOLS.items():
         if item.get_closest_marker(mark) is None or present():
             continue
+        command = INSTALLED_BY.get(mark, "make system-deps")
         if os.environ.get("CI") == "true":
-            pytest.fail(f"{mark}: not on this machine; `make system-deps` must install it", pytrace=False)
-        pytest.skip(f"{mark}: not on this machine; run `make system-deps`")
+            pytest.fail(f"{mark}: not on this machine; `{command}` must install it", pytrace=False)
+        pytest.skip(f"{mark}: not on this machine; run `{command}`")
 
 
 @pytest.fixture(autouse=True)

@@ -239,7 +239,7 @@ class Broker:
             remembered = msgspec.json.decode(file.read_bytes(), type=Ports)
         except FileNotFoundError:
             remembered = Ports(0, 0)
-        except msgspec.DecodeError as exc:
+        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
             raise Misconfigured(Code.CONFIGURATION, f"{file}: {exc}; remove it") from exc
         clients = self._port or remembered.clients or _free_port(self._host)
         controller = remembered.controller or _free_port("127.0.0.1", other_than=clients)

@@ -134,7 +134,7 @@ class Federation:
             return self.settings.bootstrap
         try:
             ports = msgspec.json.decode((self.folder / "broker" / "ports.json").read_bytes(), type=Ports)
-        except (OSError, msgspec.DecodeError) as exc:
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as exc:
             raise Misconfigured(
                 Code.CONFIGURATION,
                 f"{self.folder}: where is its broker? start it once with: almenara broker run --state "

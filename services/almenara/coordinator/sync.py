@@ -231,6 +231,6 @@ def _read_synced(folder: Path, cluster_id: str) -> Synced | None:
     """Return what this cluster was made to hold; None for a new cluster, or a file that tells nothing."""
     try:
         synced = msgspec.json.decode((folder / SYNCED_FILE).read_bytes(), type=Synced)
-    except (FileNotFoundError, msgspec.DecodeError):
+    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
         return None
     return synced if synced.cluster_id == cluster_id else None

@@ -108,7 +108,7 @@ def read_admission(path: Path) -> Admission:
         admission = _ADMISSION.decode(data)
         federation_name(admission.federation)
         member_id(admission.member)
-    except (msgspec.DecodeError, Refused) as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError, Refused) as exc:
         raise _wrong(path, f"not an admission ({exc})", "ask the coordinator for it again") from exc
     return admission
 

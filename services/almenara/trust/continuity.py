@@ -75,7 +75,7 @@ class TrustedDirectory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         """Return what `to_bytes` was called on; raise DirectoryRefused for other bytes."""
         try:
             return _TRUSTED.decode(data)
-        except msgspec.DecodeError as exc:
+        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
             raise DirectoryRefused(
                 Code.DIRECTORY_INVALID,
                 f"stored directory: not of its shape ({exc}); restore the store, or refresh the directory",

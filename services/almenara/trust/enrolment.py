@@ -209,7 +209,7 @@ def read_enrolment(data: bytes) -> Enrolment:
         raise _refused("enrolment", f"{len(data)} bytes, the cap is {ENROLMENT_MAX}")
     try:
         return verify_enrolment(_SIGNED.decode(data))
-    except msgspec.DecodeError as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise _refused("enrolment", f"not of its shape ({exc})") from exc
 
 
@@ -277,7 +277,7 @@ def _decode_payload(data: bytes) -> _Payload:
         payload = _PAYLOAD.decode(data)
         federation_name(payload.federation)
         member_id(payload.member)
-    except (msgspec.DecodeError, Refused) as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError, Refused) as exc:
         raise _refused("enrolment payload", f"not of its shape ({exc})") from exc
     # One form only: a JSON object can state a field twice, and readers could differ in which counts.
     if _ENCODER.encode(payload) != data:

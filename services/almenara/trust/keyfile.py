@@ -100,7 +100,7 @@ def require_same_key(path: Path, stated: str, derived: bytes) -> None:
 def _read(path: Path) -> _Container:
     try:
         return _CONTAINER.decode(read_secret(path))
-    except msgspec.DecodeError as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise unreadable(path, "not a key file of almenara", "name the file that `keys` made") from exc
 
 

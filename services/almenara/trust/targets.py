@@ -213,7 +213,7 @@ def _name_in(target: str, folder: str) -> str:
 def _decode(data: bytes, shape: type[_T], subject: str) -> _T:
     try:
         return msgspec.json.decode(data, type=shape)
-    except msgspec.DecodeError as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise _refused(subject, f"not of its shape ({exc})") from exc
 
 
