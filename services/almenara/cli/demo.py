@@ -142,6 +142,11 @@ async def _imported(
     report.show_members(outcome.verdict, screen)
     screen.line()
     screen.line(f"rows: {counts.rows}, of which {counts.not_ours} fall outside: their senders take no part")
+    if left := outcome.rows - counts.rows:
+        screen.line(
+            f"not taken within {imported.TIME_LIMIT_S / 60:.0f} minutes: {left} rows of {outcome.rows}; "
+            "the same command with this --state goes on with them"
+        )
     screen.line(f"addressees left out because they take no part: {counts.outside}")
     screen.line(
         f"duplicate rows: {counts.duplicates}; rejected: {counts.rejected}, see {folder / 'rejects.csv'}"

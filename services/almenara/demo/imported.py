@@ -3,15 +3,17 @@
     rows -> who occurs most -> federation -> nodes, many in a process -> import -> receipts -> audit
 
 The members are the rows' own senders and addressees. Run again on the same folder it starts the same
-federation and publishes nothing twice: what the rows become depends on the rows alone.
+federation and publishes nothing twice: what the rows become depends on the rows alone. Rows are taken in
+their order, no more of them than can be read, confirmed and audited in half an hour; the next run goes on
+where one stopped, and the audit covers what was taken.
 """
 
 from __future__ import annotations
 
 import asyncio
-import shutil
 import time
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -21,19 +23,21 @@ from almenara.coordinator.federation import Federation
 from almenara.coordinator.settings import SETTINGS_FILE
 from almenara.demo.audit import audit
 from almenara.demo.expected import expected
+from almenara.demo.ledger import open_ledger
+from almenara.demo.needs import require_space
+from almenara.demo.pace import Pace, counted, environment
 from almenara.demo.processes import shared_process
 from almenara.demo.samples import Sample
 from almenara.demo.site import Site, admit_members, federation_folder, found, synchronize
 from almenara.demo.stage import broker_running, nodes_running
-from almenara.errors import Code, Misconfigured, Unavailable
+from almenara.errors import Code, Misconfigured
 from almenara.imports.importing import addressed, import_file
 from almenara.imports.outlet import open_outlet
 from almenara.imports.rows import Mapped, open_rows
 from almenara.model.ids import REGION
-from almenara.wire.seal import WRAP_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from almenara.client import Bus
@@ -41,7 +45,9 @@ if TYPE_CHECKING:
     from almenara.demo.screen import Screen
     from almenara.imports.importing import Publish, Report
     from almenara.imports.mapping import Mapping as RowMapping
-    from almenara.model.ids import MemberId
+    from almenara.imports.outlet import Outlet
+    from almenara.model.ids import AudienceId, MemberId
+    from almenara.model.messages import Message
 
 FEDERATION = "demo"
 
@@ -55,9 +61,9 @@ READY_EACH_S = 5.0
 TIME_LIMIT_S = 1800.0
 """The largest federation of the shipped rows, all their countries, is to be done in half an hour."""
 
-ENVIRONMENT = {"ALMENARA_PUBLISHER_RECEIPT_INTERVAL_S": "2"}
-
 _LOOK_S = 0.5
+_LOOK_REST = 3
+"""A look at who has confirmed takes its time of the nodes; so many times as long they are left alone."""
 
 
 class Outcome(NamedTuple):
@@ -65,7 +71,16 @@ class Outcome(NamedTuple):
 
     site: Site
     report: Report
+    rows: int
+    """Rows of the file; `report.rows` of them were taken."""
     verdict: Verdict
+
+
+class _Row(NamedTuple):
+    """A row that can be shared: how many rows of the file stand before it, and what it becomes."""
+
+    before: int
+    mapped: Mapped
 
 
 async def run(
@@ -77,13 +92,13 @@ async def run(
     """
     until = time.monotonic() + TIME_LIMIT_S
     with screen.step("rows") as step:
-        mapped = await asyncio.to_thread(lambda: list(_mapped(rows, mapping)))
-        chosen = busiest(mapped, members)
-        samples = list(_samples(mapped, chosen))
-        step.result = f"{len(mapped)} rows can be shared; {_shown(chosen)} take part"
+        shareable, total = await asyncio.to_thread(_read, rows, mapping)
+        chosen = busiest([row.mapped for row in shareable], members)
+        step.result = f"{len(shareable)} rows can be shared; {_shown(chosen)} take part"
     with screen.step("federation") as step:
         if not _is_made(folder):
-            _require_space(folder, samples, len(chosen))
+            need = require_space(folder, list(_samples(shareable, chosen)), len(chosen))
+            screen.line(need)
         federation, is_new = await asyncio.to_thread(_open, folder)
         step.result = f"{federation.name} {'founded' if is_new else 'opened again'}"
     async with broker_running(federation.folder, screen):
@@ -97,20 +112,24 @@ async def run(
         async with nodes_running(
             site,
             [shared_process(n + 1, part, folder / f"nodes-{n + 1}.log") for n, part in enumerate(parts)],
-            environment=ENVIRONMENT,
+            environment=environment(len(settings)),
             directory_version=version,
             timeout_s=READY_S + READY_EACH_S * len(settings),
             screen=screen,
         ) as buses:
-            report = await _import(folder, rows, mapping, buses, until=until, screen=screen)
-            faults = await _await_receipts(buses, until=until, screen=screen)
+            pace = Pace(partial(counted, site.stores), members=len(buses), end=until)
+            report = await _import(folder, rows, mapping, buses, pace=pace, screen=screen)
+            await _until_read(pace, until=until, screen=screen)
+            senders = {sample.sender for sample in _samples(shareable, chosen)}
+            faults = await _await_receipts(buses, senders, until=until, screen=screen)
     with screen.step("audit") as step:
         region = {REGION: chosen}
-        wanted = [expected(sample, region) for sample in samples]
+        taken = await asyncio.to_thread(_taken, shareable, report.rows, site)
+        wanted = [expected(sample, region) for sample in taken]
         verdict = await asyncio.to_thread(audit, site.stores, wanted, (), region)
         step.result = "read from the stores' files, every hash and link computed anew"
     verdict = msgspec.structs.replace(verdict, discrepancies=(*faults, *verdict.discrepancies))
-    return Outcome(site, report, verdict)
+    return Outcome(site, report, total, verdict)
 
 
 def busiest(mapped: Sequence[Mapped], number: int | None) -> tuple[MemberId, ...]:
@@ -124,36 +143,36 @@ def busiest(mapped: Sequence[Mapped], number: int | None) -> tuple[MemberId, ...
     return tuple(sorted(ranked[:number]))
 
 
-def _mapped(rows: Path, mapping: RowMapping) -> Iterator[Mapped]:
+def _read(rows: Path, mapping: RowMapping) -> tuple[list[_Row], int]:
+    """Return the rows that can be shared, and how many rows the file has."""
+    shareable, total = [], 0
     with open_rows(rows, mapping) as file:
         for row in file.rows(now=clock.now()):
             if isinstance(row.outcome, Mapped):
-                yield row.outcome
+                shareable.append(_Row(total, row.outcome))
+            total += 1
+    return shareable, total
 
 
-def _samples(mapped: Sequence[Mapped], members: Sequence[MemberId]) -> Iterator[Sample]:
+def _samples(rows: Iterable[_Row], members: Sequence[MemberId]) -> Iterator[Sample]:
     """Yield what the members will publish: their rows' messages, to the members among the addressees."""
     there = frozenset(members)
-    for row in mapped:
-        if row.sender in there:
-            for message in row.messages:
-                yield Sample(row.sender, REGION, addressed(message, there)[0])
+    for row in rows:
+        if row.mapped.sender in there:
+            for message in row.mapped.messages:
+                yield Sample(row.mapped.sender, REGION, addressed(message, there)[0])
 
 
-def _require_space(folder: Path, samples: Sequence[Sample], members: int) -> None:
-    """Raise Misconfigured if what the rows become will not fit the disk.
-
-    Every list's key is announced once to all members, with a slot for each, and each keeps what it read.
-    """
-    lists = {(sample.sender, sample.message.recipients) for sample in samples}
-    need = len(lists) * members * members * WRAP_BYTES
-    free = shutil.disk_usage(next(parent for parent in folder.parents if parent.exists())).free
-    if need > free:
-        raise Misconfigured(
-            Code.STORE_FULL,
-            f"{folder}: {members} members will keep {need / 1e9:.0f} GB of announced keys, "
-            f"{free / 1e9:.0f} GB are free; name a folder on a larger disk with --state, or fewer --members",
-        )
+def _taken(rows: Sequence[_Row], number: int, site: Site) -> list[Sample]:
+    """Return what the first `number` rows of the file became, and what an earlier run took of the others."""
+    members = tuple(site.members)
+    published: set[bytes] = set()
+    for member, path in site.stores.items():
+        with open_ledger(member, path) as ledger:
+            published |= ledger.outgoing().keys()
+    now = list(_samples((row for row in rows if row.before < number), members))
+    earlier = _samples((row for row in rows if row.before >= number), members)
+    return now + [sample for sample in earlier if sample.message.message_id.bytes in published]
 
 
 def _open(folder: Path) -> tuple[Federation, bool]:
@@ -185,59 +204,79 @@ async def _import(
     mapping: RowMapping,
     buses: Mapping[MemberId, Bus],
     *,
-    until: float,
+    pace: Pace,
     screen: Screen,
 ) -> Report:
-    """Publish the rows, each through its sender's node; raise Unavailable TIMED_OUT if it takes too long."""
+    """Publish the rows, each through its sender's node, for as long as the pace allows."""
     with screen.step("import") as step:
-        outlets = {member: await open_outlet(bus, mapping.audience) for member, bus in buses.items()}
+        outlets: dict[MemberId, Outlet] = {}
 
         def publisher(member: MemberId) -> Publish | None:
-            return outlets[member].publish if member in outlets else None
+            if member not in buses:
+                return None
 
-        try:
-            async with asyncio.timeout(until - time.monotonic()):
-                report = await import_file(
-                    rows,
-                    mapping,
-                    publishers=publisher,
-                    members=frozenset(outlets),
-                    rejects=folder / "rejects.csv",
-                    now=clock.now(),
-                    progress=lambda counts, share: step.note(
-                        f"{share:.0%} of the file, {counts.published} published, "
-                        f"{counts.already_there} there already"
-                    ),
-                )
-        except TimeoutError as exc:
-            raise Unavailable(
-                Code.TIMED_OUT,
-                f"{rows}: not published within {TIME_LIMIT_S / 60:.0f} minutes; run it again with --state "
-                f"{folder}, it goes on from there; or with fewer --members",
-            ) from exc
-        step.result = f"{report.published} published, {report.already_there} there already"
+            async def publish(message: Message, audience: AudienceId) -> bool:
+                if member not in outlets:
+                    outlets[member] = await open_outlet(buses[member], mapping.audience)
+                return await outlets[member].publish(message, audience)
+
+            return publish
+
+        report = await import_file(
+            rows,
+            mapping,
+            publishers=publisher,
+            members=frozenset(buses),
+            rejects=folder / "rejects.csv",
+            now=clock.now(),
+            progress=lambda counts, share: step.note(
+                f"{share:.0%} of the file, {counts.published} published, "
+                f"{counts.already_there} there already; {pace}"
+            ),
+            more=pace.more,
+        )
+        stopped = "; the time for more is used up" if pace.stopped else ""
+        step.result = f"{report.published} published, {report.already_there} there already{stopped}"
     return report
 
 
-async def _await_receipts(buses: Mapping[MemberId, Bus], *, until: float, screen: Screen) -> list[str]:
+async def _until_read(pace: Pace, *, until: float, screen: Screen) -> None:
+    """Wait until every reader has read all that was published, or the time is up."""
+    with screen.step("reading") as step:
+        await pace.look()
+        while pace.unread and time.monotonic() < until:
+            step.note(str(pace))
+            await asyncio.sleep(pace.interval_s)
+            await pace.look()
+        step.result = f"{pace}" if pace.unread else "every reader has read every statement"
+
+
+async def _await_receipts(
+    buses: Mapping[MemberId, Bus], senders: Collection[MemberId], *, until: float, screen: Screen
+) -> list[str]:
     """Wait until every stream is confirmed by all its readers; return which are not when the time is up."""
     with screen.step("receipts") as step:
+        behind = dict.fromkeys(sorted(senders), "")
         while True:
-            behind = []
-            for member, bus in buses.items():
-                behind += [
-                    f"stream {view.audience}/{member}: not confirmed by {' '.join(view.behind)}"
-                    for view in await bus.node.streams()
-                    if view.own and view.behind
-                ]
+            began = time.monotonic()
+            for member in list(behind):
+                late = [view for view in await buses[member].node.streams() if view.own and view.behind]
+                if late:
+                    behind[member] = "; ".join(
+                        f"stream {view.audience}/{member}: not confirmed by {' '.join(view.behind)}"
+                        for view in late
+                    )
+                else:
+                    del behind[member]
             if not behind:
                 step.result = "every stream is confirmed by all its readers"
                 return []
             if time.monotonic() > until:
                 step.result = f"{len(behind)} streams are not confirmed by all their readers"
-                return behind
-            step.note(f"{len(buses) - len(behind)} of {len(buses)} streams confirmed by all their readers")
-            await asyncio.sleep(_LOOK_S)
+                return list(behind.values())
+            done = len(senders) - len(behind)
+            step.note(f"{done} of {len(senders)} streams confirmed by all their readers")
+            await asyncio.sleep(_LOOK_S + _LOOK_REST * (time.monotonic() - began))
 
 
 def _shown(members: Sequence[MemberId]) -> str:

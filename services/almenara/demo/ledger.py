@@ -64,6 +64,19 @@ class Ledger:
         for audience, epoch, seq, digest, record in rows:
             yield StatementRow(AudienceId(audience), self.member, epoch, seq, digest, "", record)
 
+    def own_ends(self) -> Mapping[Stream, Place]:
+        """Return where each stream of the member ends."""
+        rows = self._connection.execute("SELECT audience, epoch, seq FROM own_stream")
+        return {Stream(AudienceId(audience), self.member): Place(epoch, seq) for audience, epoch, seq in rows}
+
+    def heard_ends(self) -> Mapping[Stream, Place]:
+        """Return up to where the member has accepted each stream of others."""
+        rows = self._connection.execute("SELECT audience, publisher, epoch, seq FROM chain")
+        return {
+            Stream(AudienceId(audience), MemberId(publisher)): Place(epoch, seq)
+            for audience, publisher, epoch, seq in rows
+        }
+
     def statements(self) -> Iterator[StatementRow]:
         """Yield what the member has accepted from others, in order."""
         rows = self._connection.execute(

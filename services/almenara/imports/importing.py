@@ -95,11 +95,14 @@ async def import_file(
     rejects: Path,
     now: datetime,
     progress: Callable[[Report, float], None] = lambda _report, _share: None,
+    more: Callable[[], Awaitable[bool]] | None = None,
 ) -> Report:
     """Publish the rows of a file and return what became of them.
 
     `publishers` gives the way to publish as a member, None for a member that is not ours. `progress` is
-    told the counts and which share of the file is read. Raises Misconfigured for files that cannot be
+    told the counts and which share of the file is read. `more` is asked before each row that is to be
+    published: it may wait, and by False ends the import there; `Report.rows` counts the rows up to there,
+    and a later run goes on from them. Raises Misconfigured for files that cannot be
     read or written, Unavailable when a node stays away: what was published stays published, and the
     rejects file is that of the last run that came to its end.
     """
@@ -113,6 +116,8 @@ async def import_file(
                 for row in file.rows(now=now, is_ours=lambda sender: publishers(sender) is not None):
                     task = None
                     if isinstance(row.outcome, Mapped):
+                        if more is not None and not await more():
+                            break
                         publish = publishers(row.outcome.sender)
                         assert publish is not None  # noqa: S101 - rows() asked before
                         task = tasks.create_task(_publish_row(row.outcome, publish, mapping, members))

@@ -164,7 +164,12 @@ async def open_node(
                 follower=follower,
                 settings=settings.subscriber,
             )
-            reader = await stack.enter_async_context(connect())
+            reader = await stack.enter_async_context(
+                connect(
+                    fetch_min=settings.subscriber.fetch_min_bytes,
+                    fetch_wait_s=settings.subscriber.fetch_wait_s,
+                )
+            )
             directory_reader = await stack.enter_async_context(connect())
             works.append(partial(subscriber.run, reader=reader, directory_reader=directory_reader))
         log.info(

@@ -53,6 +53,8 @@ class SubscriberSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     directory_poll_s: float = 1.0
     probe_interval_s: float = 5.0
     poll_s: float = 0.2
+    fetch_min_bytes: int = 1
+    fetch_wait_s: float = 0.5
     retry_s: float = 0.5
     withheld_after_s: float = 30.0
     watch_interval_s: float = 2.0

@@ -39,8 +39,11 @@ if TYPE_CHECKING:
 FETCH_MAX = 4 * 1024 * 1024
 """Bytes of one fetch over all topics: bounds what a reader keeps in memory."""
 
-SILENCE_S = 5.0
-"""An idle broker answers every fetch within half a second; ten of them missing is an absence."""
+FETCH_WAIT_S = 0.5
+"""How long the broker holds a fetch while nothing comes: an idle reader asks twice a second."""
+
+SILENT_FETCHES = 10
+"""An idle broker answers every fetch in time; ten of them missing is an absence."""
 
 _STOP_POLL_S = 0.05
 
@@ -55,7 +58,9 @@ log = structlog.get_logger()
 class Reader:
     """Read topics without a consumer group: whoever calls keeps the offsets.
 
-    `access` says of every topic that was assigned whether it is still read, and if not, why.
+    `access` says of every topic that was assigned whether it is still read, and if not, why. The broker
+    answers a fetch once it has `fetch_min` bytes, or after `fetch_wait_s`: many readers of many topics
+    would else spend their time asking for little.
     """
 
     def __init__(
@@ -66,14 +71,18 @@ class Reader:
         client_id: str = "almenara-reader",
         request_timeout_s: float = REQUEST_TIMEOUT_S,
         fetch_max: int = FETCH_MAX,
-        silence_s: float = SILENCE_S,
+        fetch_min: int = 1,
+        fetch_wait_s: float = FETCH_WAIT_S,
+        silence_s: float | None = None,
     ) -> None:
         self._bootstrap = bootstrap
         self._context = context
         self._client_id = client_id
         self._timeout_s = request_timeout_s
         self._fetch_max = fetch_max
-        self._silence_s = silence_s
+        self._fetch_min = fetch_min
+        self._fetch_wait_s = fetch_wait_s
+        self._silence_s = SILENT_FETCHES * fetch_wait_s if silence_s is None else silence_s
         # Questions have a connection of their own: on the consumer's they wait behind its fetch.
         self._client: AIOKafkaClient | None = None
         self._consumer: AIOKafkaConsumer | None = None
@@ -136,8 +145,8 @@ class Reader:
         """Return records in the order of each topic, or nothing after `timeout_s`.
 
         A topic whose access is taken away is dropped and shown in `access`; one whose offset is out
-        of range starts again from its earliest record. Raises Unavailable BROKER_DOWN after 5 s
-        without an answer; the next call goes on where this one was.
+        of range starts again from its earliest record. Raises Unavailable BROKER_DOWN after ten
+        fetches without an answer; the next call goes on where this one was.
         """
         consumer = self._consumer
         if consumer is None:
@@ -328,9 +337,13 @@ class Reader:
 
     async def _start_consumer(self) -> AIOKafkaConsumer:
         consumer = AIOKafkaConsumer(
-            **connection(self._bootstrap, self._context, self._client_id, self._timeout_s),
+            **connection(
+                self._bootstrap, self._context, self._client_id, self._timeout_s + self._fetch_wait_s
+            ),
             enable_auto_commit=False,
             auto_offset_reset="none",
+            fetch_min_bytes=self._fetch_min,
+            fetch_max_wait_ms=int(self._fetch_wait_s * 1000),
             fetch_max_bytes=self._fetch_max,
             max_partition_fetch_bytes=BATCH_MAX,
         )
