@@ -60,7 +60,8 @@ def demo(ctx: click.Context, *, state: Path | None, rows: Path | None, mapping: 
     the messages say; the exit status is 0 only if it agrees. The folder stays, to be looked at.
 
     With --input the rows of a file become the messages, and their own senders and addressees the
-    members. Run again on the same --state it publishes nothing twice.
+    members. Run again on the same --state it publishes nothing twice. Rows are taken in their order, no
+    more than all can read within half an hour; how many were left is said, and the next run takes them.
 
     \b
     Examples:

@@ -66,7 +66,7 @@ def intervals(members: int) -> Mapping[str, float]:
 def environment(members: int) -> Mapping[str, str]:
     """Return these settings as a node's process takes them."""
     return {
-        ENVIRONMENT_PREFIX + name.replace(".", "_").upper(): f"{value:g}"
+        ENVIRONMENT_PREFIX + name.replace(".", "_").upper(): str(value)
         for name, value in intervals(members).items()
     }
 

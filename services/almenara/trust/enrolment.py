@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -32,6 +33,9 @@ ENROLMENT_TYPE = "application/vnd.almenara.enrolment.v1+json"
 
 ENROLMENT_MAX = 64 * 1024
 """Bytes of an enrolment: one with four signing keys and a TLS request is below 6 KiB."""
+
+VERIFIED_MAX = 1024
+"""Enrolments remembered as proven: a federation of all customs administrations has some 190."""
 
 NAME_MAX = 200
 """Characters of a member's name: the longest official ones of the region are below 100."""
@@ -213,8 +217,11 @@ def read_enrolment(data: bytes) -> Enrolment:
         raise _refused("enrolment", f"not of its shape ({exc})") from exc
 
 
+@lru_cache(maxsize=VERIFIED_MAX)
 def verify_enrolment(signed: SignedEnrolment) -> Enrolment:
     """Return what the enrolment says, once every signing key in force has been seen to say it.
+
+    What was proven of the same bytes is not proven again: a node reads its directory at every refresh.
 
     Raises DirectoryRefused DIRECTORY_INVALID for a payload that is not canonical or not of its
     shape, no key in force, or a signature that is missing or wrong.

@@ -18,6 +18,7 @@ from almenara.model.ids import REGION, AudienceId, MemberId
 from unit.imports.seizures import HEADER, MAPPING
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
     from uuid import UUID
 
@@ -63,7 +64,12 @@ def row(
     return f'{number},{who},2026-11-01 08:00:00,"{whom}",Bolivia,{kg},{outcome},=1+1'
 
 
-async def run(path: Path, outbox: Outbox, members: frozenset[MemberId] = MEMBERS) -> Report:
+async def run(
+    path: Path,
+    outbox: Outbox,
+    members: frozenset[MemberId] = MEMBERS,
+    more: Callable[[], Awaitable[bool]] | None = None,
+) -> Report:
     return await import_file(
         path,
         MAPPING,
@@ -71,7 +77,25 @@ async def run(path: Path, outbox: Outbox, members: frozenset[MemberId] = MEMBERS
         members=members,
         rejects=path.with_name("rejects.csv"),
         now=NOW,
+        more=more,
     )
+
+
+async def test_an_import_that_is_stopped_takes_the_rows_before_and_goes_on_with_the_others(
+    tmp_path: Path,
+) -> None:
+    outbox = Outbox()
+    path = write(tmp_path / "rows.csv", *(row(n, who="Cuba" if n < 3 else "Peru") for n in range(10)))
+    asked = iter([True] * 4 + [False])
+
+    async def more() -> bool:
+        return next(asked)
+
+    first = await run(path, outbox, more=more)
+    assert first == Report(rows=7, published=4, not_ours=3, outside=4)
+    assert next(asked, None) is None
+    assert len(outbox.held) == 4
+    assert await run(path, outbox) == Report(rows=10, published=3, already_there=4, not_ours=3, outside=7)
 
 
 def rejects(path: Path) -> list[dict[str, str]]:
