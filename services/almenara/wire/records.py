@@ -20,7 +20,16 @@ import msgspec
 
 from almenara.errors import Code, RecordRefused, Refused
 from almenara.model.ids import AudienceId, MemberId
-from almenara.wire.avro import decode, encode, encode_bare, encode_long, prefix
+from almenara.wire.avro import (
+    PREFIX_BYTES,
+    decode,
+    decode_long,
+    encode,
+    encode_bare,
+    encode_long,
+    prefix,
+    require_prefix,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,6 +47,9 @@ PAYLOAD_MAX: Final = 1_024
 SIGNATURES_MAX: Final = 4
 """Ed25519, ML-DSA-65 at a checkpoint, and as many again at a change of keys: bounds what a forged
 record can make a reader verify."""
+
+SLOTS_MAX: Final = 1_000
+"""Slots of an announcement: as many as a list may have recipients; 860 fill a record."""
 
 GENESIS_PREV: Final = bytes(32)
 """What `prev` says when the publisher stands by no earlier statement."""
@@ -176,6 +188,8 @@ def encode_content(key_wraps: Sequence[KeyWrap], sealed: bytes) -> bytes:
 
 def parse_content(content: bytes) -> Content:
     """Return what the content says; raise RecordRefused as parse_statement, or if slots are not sorted."""
+    require_prefix("Content", content, cap=RECORD_MAX)
+    _require_few(content, PREFIX_BYTES, most=SLOTS_MAX, subject="content", items="slots")
     value = decode("Content", content, cap=RECORD_MAX)
     sealed = value["sealed"]
     if not content.startswith(_up_to_last("Content", {**value, "sealed": b""}, len(sealed))):
@@ -230,16 +244,16 @@ def parse_record(value: bytes) -> SignedRecord:
     Raises RecordRefused: OVERSIZE, UNKNOWN_SCHEMA, MALFORMED for what is no SignedRecord or has too
     many signatures, NOT_CANONICAL for another form of the same.
     """
+    require_prefix("SignedRecord", value, cap=RECORD_MAX)
+    at = PREFIX_BYTES
+    for _ in ("payload_type", "payload"):
+        length, at = decode_long(value, at)
+        at += max(length, 0)
+    _require_few(value, at, most=SIGNATURES_MAX, subject="record", items="signatures")
     fields = decode("SignedRecord", value, cap=RECORD_MAX)
     content = fields["content"]
     if not value.startswith(_up_to_last("SignedRecord", {**fields, "content": b""}, len(content))):
         raise _not_canonical("record")
-    if len(fields["signatures"]) > SIGNATURES_MAX:
-        raise RecordRefused(
-            Code.MALFORMED,
-            f"record: {len(fields['signatures'])} signatures, want at most {SIGNATURES_MAX}; "
-            "its publisher must sign once with each key",
-        )
     return SignedRecord(
         payload_type=fields["payload_type"],
         payload=fields["payload"],
@@ -251,6 +265,24 @@ def parse_record(value: bytes) -> SignedRecord:
 def without_content(value: bytes) -> bytes:
     """Return the link: the Kafka value with its content left out; raise RecordRefused as parse_record."""
     return encode_record(msgspec.structs.replace(parse_record(value), content=b""))
+
+
+def _require_few(value: bytes, at: int, *, most: int, subject: str, items: str) -> None:
+    """Walk an array of (fixed32, bytes) before it is decoded: 30,000 small ones would fill a record.
+
+    Decoded they take 10 MB and 100 ms, whoever sent them. What else is wrong is left to the decoder.
+    """
+    count, at = decode_long(value, at)
+    if count > most:
+        raise RecordRefused(
+            Code.MALFORMED, f"{subject}: {count} {items}, want at most {most}; its publisher must send fewer"
+        )
+    for _ in range(count):
+        length, at = decode_long(value, at + 32)
+        at += max(length, 0)
+    # A count below zero, or a second block, would be another form of the same.
+    if count < 0 or (count and value[at : at + 1] > b"\0"):
+        raise _not_canonical(subject)
 
 
 def _up_to_last(name: str, fields: Mapping[str, Any], length: int) -> bytes:
