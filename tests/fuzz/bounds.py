@@ -24,7 +24,7 @@ class OverBound(Exception):
     """An input that costs more than it may."""
 
 
-def run(holds: Callable[[bytes], None], data: bytes, *, cpu_ms_max: int = CPU_MS_MAX) -> None:
+def run(holds: Callable[[bytes], object], data: bytes, *, cpu_ms_max: int = CPU_MS_MAX) -> None:
     """Run a property on one input; raise what is no refusal, and OverBound for what costs too much.
 
     Processor time, and the least of three tries: others use this machine too.
@@ -43,7 +43,7 @@ def run(holds: Callable[[bytes], None], data: bytes, *, cpu_ms_max: int = CPU_MS
     )
 
 
-def _cost(holds: Callable[[bytes], None], data: bytes) -> tuple[float, int]:
+def _cost(holds: Callable[[bytes], object], data: bytes) -> tuple[float, int]:
     Path("/proc/self/clear_refs").write_bytes(_RESET_PEAK)
     before, begun = _peak_kb(), time.thread_time_ns()
     with suppress(AlmenaraError):
