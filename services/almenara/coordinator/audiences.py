@@ -14,7 +14,7 @@ from almenara.trust.targets import PAIR_MEMBERS
 
 if TYPE_CHECKING:
     from almenara.model.ids import AudienceId
-    from almenara.trust.directory import Directory
+    from almenara.trust.directory import Audience, Directory
     from almenara.trust.targets import AudienceFile
 
 TITLE_MAX = 200
@@ -27,7 +27,8 @@ RETENTION_MAX_DAYS = 3650
 class AudienceChange(msgspec.Struct, frozen=True, kw_only=True):
     """What to change of an audience; UNSET leaves it, None takes a date away."""
 
-    members: frozenset[str] | msgspec.UnsetType = msgspec.UNSET
+    add: frozenset[str] = frozenset()
+    remove: frozenset[str] = frozenset()
     title: str | msgspec.UnsetType = msgspec.UNSET
     opens_at: datetime | msgspec.UnsetType | None = msgspec.UNSET
     closes_at: datetime | msgspec.UnsetType | None = msgspec.UNSET
@@ -50,8 +51,15 @@ def amended(
     wanted = {
         key: value for key, value in msgspec.structs.asdict(change).items() if value is not msgspec.UNSET
     }
-    if "members" in wanted:
-        wanted["members"] = tuple(sorted(wanted["members"]))
+    add, remove = wanted.pop("add"), wanted.pop("remove")
+    listed = frozenset(file.members)
+    for member in sorted((add & listed) | (remove - listed)):
+        raise _conflict(
+            audience,
+            f"{member} is {'listed already' if member in listed else 'not listed'}",
+            "see: almenara audience show",
+        )
+    wanted["members"] = tuple(sorted((listed | add) - remove))
     changed = msgspec.structs.replace(file, **wanted)
     _check(directory, audience, changed)
     return changed
@@ -60,6 +68,8 @@ def amended(
 def _check(directory: Directory, audience: AudienceId, file: AudienceFile) -> None:
     if (file.kind is AudienceKind.REGION) != (audience == REGION):
         raise _conflict(audience, f"kind {file.kind}", f"{REGION} alone is of kind REGION")
+    if file.kind is AudienceKind.REGION and (file.opens_at or file.closes_at):
+        raise _conflict(audience, "with dates", "it has neither beginning nor end")
     if file.kind is AudienceKind.REGION and file.members:
         raise _conflict(audience, "names members", "it is all that are active; leave them out")
     if file.kind is not AudienceKind.REGION and not file.members:
@@ -88,3 +98,14 @@ def _check(directory: Directory, audience: AudienceId, file: AudienceFile) -> No
 
 def _conflict(audience: AudienceId, fault: str, remedy: str) -> Refused:
     return Refused(Code.CONFLICT, f"audience {audience}: {fault}; {remedy}")
+
+
+def closing(audience: Audience, now: datetime) -> AudienceChange:
+    """Return the change that closes an audience now; raise Refused CONFLICT if it has closed before.
+
+    One that would open later never does.
+    """
+    if audience.closes_at is not None and audience.closes_at <= now:
+        raise _conflict(audience.id, f"closed {audience.closes_at:%Y-%m-%d %H:%MZ}", "nothing is to be done")
+    never_opened = audience.opens_at is not None and audience.opens_at >= now
+    return AudienceChange(closes_at=now, opens_at=None if never_opened else msgspec.UNSET)

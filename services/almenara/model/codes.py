@@ -27,6 +27,10 @@ class Kind(StrEnum):
     RISK_PROFILE = "RISK_PROFILE"
 
 
+BARRED_WHEN_CLOSED = frozenset({Kind.RISK_ALERT, Kind.RISK_PROFILE})
+"""Kinds a closed or not yet open audience does not take (DOMAIN rule 9); all others go on."""
+
+
 class Status(StrEnum):
     """Say whether a message is meant; TEST and EXERCISE never reach a production sink."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from almenara.errors import Code, Fault, MessageRefused
-from almenara.model.codes import Kind
+from almenara.model.codes import BARRED_WHEN_CLOSED, Kind
 from almenara.model.json import shaped
 from almenara.model.rules import check
 from almenara.publisher.groups import Accepted, room, stands_alone
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from almenara.model.ids import AudienceId, MemberId
     from almenara.model.messages import Message
     from almenara.trust.directory import Audience, Directory
-
-BARRED_WHEN_CLOSED = frozenset({Kind.RISK_ALERT, Kind.RISK_PROFILE})
-"""Kinds a closed or not yet open audience does not take (DOMAIN rule 9); all others go on."""
 
 
 def accept(
@@ -75,6 +72,14 @@ def accept(
     )
 
 
+def may_confirm(
+    audience: AudienceId, *, member: MemberId, directory: Directory | None, now: datetime
+) -> bool:
+    """Tell whether receipts may be published to an audience: not once it is over, or left."""
+    entry = directory.audiences.get(audience) if directory is not None else None
+    return entry is not None and member in entry.members and not entry.is_over(now)
+
+
 def _audience_faults(entry: Audience, message: Message, member: MemberId, now: datetime) -> Sequence[Fault]:
     if member not in entry.members:
         return [
@@ -82,6 +87,15 @@ def _audience_faults(entry: Audience, message: Message, member: MemberId, now: d
                 Code.NOT_IN_AUDIENCE,
                 "$.audience",
                 f"{member} is not in audience {entry.id}; see the directory",
+            )
+        ]
+    if entry.ends_at is not None and entry.is_over(now):
+        return [
+            Fault(
+                Code.AUDIENCE_CLOSED,
+                "$.audience",
+                f"{entry.id} closed, and its retention ended {entry.ends_at:%Y-%m-%d %H:%MZ}; nothing more"
+                " reaches it, name another audience",
             )
         ]
     barred = message.kind in BARRED_WHEN_CLOSED

@@ -23,7 +23,7 @@ import structlog
 from almenara import clock
 from almenara.errors import AlmenaraError, Code, Fault, MessageRefused, Misconfigured, Refused, Unavailable
 from almenara.model.ids import Stream
-from almenara.publisher.accept import accept
+from almenara.publisher.accept import accept, may_confirm
 from almenara.publisher.groups import grouped
 from almenara.publisher.receipts import confirm_what_was_received
 from almenara.publisher.sealing import Sealer
@@ -198,7 +198,12 @@ class Publisher:
                         self._store,
                         lambda receipt, audience: self.publish(receipt, audience=audience),
                         # A receipt can wait until the broker's tail was seen.
-                        may_publish=lambda audience: not self._sending.holds(audience),
+                        may_publish=lambda audience: (
+                            not self._sending.holds(audience)
+                            and may_confirm(
+                                audience, member=self._member, directory=self._directory, now=clock.now()
+                            )
+                        ),
                         stopping=stopping,
                         poll_s=self._settings.store_poll_s,
                         interval_s=self._settings.receipt_interval_s,

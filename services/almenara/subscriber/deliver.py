@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import structlog
 
 from almenara.clock import from_micros, to_micros
-from almenara.errors import Code, MessageRefused, StatementRefused
+from almenara.errors import Code, Fault, MessageRefused, StatementRefused
 from almenara.model.alert import RiskAlert
 from almenara.model.bodies import ControlResult, Receipt, RiskAlertUpdate
+from almenara.model.codes import BARRED_WHEN_CLOSED
 from almenara.model.rules import check
 from almenara.store import inbox, quarantine, tally, witness
 from almenara.store.inbox import MessageRow, SenderKeyRow, StatementRow
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from almenara.model.ids import MemberId
+    from almenara.model.codes import Kind
+    from almenara.model.ids import AudienceId, MemberId
     from almenara.model.messages import Message
     from almenara.subscriber.state import StreamState
     from almenara.trust.admit import OpenedMessage, OpenedStatement, ReadStatement, VerifiedStatement
@@ -239,6 +241,7 @@ class Delivery:
             raise message
         # Judged as of its author's time: every reader comes to the same verdict, even years on.
         check(message, now=message.issued_at, audience=state.stream.audience)
+        self._require_open(state.stream.audience, message.kind, from_micros(head.issued_at))
         if isinstance(message.body, Receipt):
             self._receipt(state, message.body, head)
             return None
@@ -258,6 +261,13 @@ class Delivery:
             reference=message.reference,
             **_selectors(message),
         )
+
+    def _require_open(self, name: AudienceId, kind: Kind, issued_at: datetime) -> None:
+        """Return if the audience took that kind then; raise MessageRefused AUDIENCE_CLOSED if not."""
+        entry = self._directory.audience(name)
+        if kind in BARRED_WHEN_CLOSED and not entry.is_open(issued_at, tolerance=CLOCK_TOLERANCE):
+            text = f"{name} was not open when its author issued it; ask the author"
+            raise MessageRefused([Fault(Code.AUDIENCE_CLOSED, "$.audience", text)])
 
     def _receipt(self, state: StreamState, receipt: Receipt, head: Head) -> None:
         reader = state.stream.publisher

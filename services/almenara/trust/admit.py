@@ -130,8 +130,8 @@ def admit(
     UNKNOWN_KEY, KEY_NOT_VALID, BAD_SIGNATURE, and CONTENT_HASH for a content that its author did not
     give it: whoever holds the topic can exchange it. Raises StatementRefused for what its author signed all
     the same: the codes of its payload's shape, STREAM_OWNER, WRONG_STREAM, UNKNOWN_AUDIENCE; and as
-    RefusedInChain NOT_IN_AUDIENCE. Raises Held DIRECTORY_BEHIND for a statement that was sealed by a
-    newer directory: refresh, and judge it again.
+    RefusedInChain NOT_IN_AUDIENCE, and AUDIENCE_CLOSED once the audience is over. Raises Held
+    DIRECTORY_BEHIND for a statement that was sealed by a newer directory: refresh, and judge it again.
     """
     record = parse_record(value)
     member, key = _proven_signer(record, stream=stream, directory=directory, now=now)
@@ -146,8 +146,16 @@ def admit(
         )
     link = _link(statement, record, value, member, key, stream=stream, directory=directory)
     verified = VerifiedStatement(**msgspec.structs.asdict(link), content=record.content)
-    if member.id not in directory.audience(stream.audience).members:
+    audience = directory.audience(stream.audience)
+    if member.id not in audience.members:
         raise RefusedInChain(Code.NOT_IN_AUDIENCE, _not_in_audience(stream, directory), verified)
+    if audience.is_over(from_micros(link.head.issued_at) - CLOCK_TOLERANCE):
+        raise RefusedInChain(
+            Code.AUDIENCE_CLOSED,
+            f"statement {stream} {link.head.seq}: the audience and its retention had ended when it was "
+            "issued; ask its publisher",
+            verified,
+        )
     return verified
 
 
@@ -155,7 +163,7 @@ def admit_link(value: bytes, *, stream: Stream, directory: Directory, now: datet
     """Return what a statement's record proves whose content was left out, or is not looked at.
 
     Whether its author may write there now is not asked, as in `proven`. Raises what `admit` raises,
-    CONTENT_HASH and NOT_IN_AUDIENCE apart, and StatementRefused PAYLOAD_TYPE for a heartbeat.
+    CONTENT_HASH and RefusedInChain apart, and StatementRefused PAYLOAD_TYPE for a heartbeat.
     """
     record = parse_record(value)
     member, key = _proven_signer(record, stream=stream, directory=directory, now=now)

@@ -87,10 +87,13 @@ class Audience(msgspec.Struct, frozen=True, kw_only=True):
     opens_at: datetime | None = None
     closes_at: datetime | None = None
 
-    def is_open(self, now: datetime) -> bool:
-        """Tell whether new alerts and profiles may be published; all else goes on after the close."""
-        return (self.opens_at is None or self.opens_at <= now) and (
-            self.closes_at is None or now < self.closes_at
+    def is_open(self, now: datetime, *, tolerance: timedelta = timedelta()) -> bool:
+        """Tell whether new alerts and profiles may be published; all else goes on after the close.
+
+        Readers give a tolerance: the author's clock and directory are not theirs.
+        """
+        return (self.opens_at is None or self.opens_at <= now + tolerance) and (
+            self.closes_at is None or now - tolerance < self.closes_at
         )
 
     @property

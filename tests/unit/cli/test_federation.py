@@ -124,8 +124,40 @@ def test_an_audience_is_made_of_members_with_its_dates(
         "open": False,
         "opens_at": "2026-01-01T00:00:00Z",
         "closes_at": "2026-02-01T00:00:00Z",
+        "ends_at": "2026-05-02T00:00:00Z",
         "retention_days": 90,
     }
+    federation = ("--federation", folder / "D")
+    later = ("--remove", "PE", "--closes-at", "2099-01-01")
+    shown = ok(capsys, "audience", "amend", "op-condor", *federation, *later)
+    assert "op-condor: operation of AR\n" in shown
+    assert "access until 2099-04-01 00:00Z" in shown
+    ok(capsys, "audience", "amend", "op-condor", *federation, "--add", "PE", "--retention-days", "7")
+    assert "new alerts until" in ok(capsys, "audience", "close", "op-condor", *federation)
+    (row,) = json.loads(ok(capsys, "audience", "show", "op-condor", *federation, "-o", "json"))
+    assert (row["members"], row["retention_days"], row["open"]) == (["AR", "PE"], 7, False)
+    assert "[CONFLICT]" in fails(capsys, 1, "audience", "close", "op-condor", *federation)
+    assert run(almenara, ["audience", "amend", "op-condor", *map(str, federation)]) == 2
+    assert "nothing to change" in capsys.readouterr().err
+
+
+def test_access_is_taken_away_and_given_back_by_name(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    federation = ("--federation", folder / "D")
+    for member in ("PE", "AR"):
+        ok(capsys, "member", "init", "--id", member, "--state", folder / member)
+    enrolments = [folder / member / "enrolment.json" for member in ("PE", "AR")]
+    ok(capsys, "member", "admit", *enrolments, *federation)
+    ok(capsys, "audience", "create", "both", *federation, "--kind", "SUB_REGION", "--members", "PE,AR")
+    shown = ok(capsys, "member", "suspend", "PE", *federation, "--reason", "seal lost")
+    assert f"almenara member reinstate PE --federation {folder / 'D'}" in shown
+    assert "[CONFLICT]" in fails(capsys, 1, "member", "suspend", "PE", *federation)
+    assert "active again" in ok(capsys, "member", "reinstate", "PE", *federation)
+    shown = ok(capsys, "member", "leave", "PE", *federation)
+    assert "almenara audience amend both --remove PE" in shown
+    assert "generation 1 are revoked" in ok(capsys, "member", "revoke-certificate", "AR", *federation)
+    assert "[UNKNOWN_MEMBER]" in fails(capsys, 1, "member", "leave", "UY", *federation)
 
 
 def test_what_is_wrong_is_said_in_one_line_with_its_status(

@@ -389,12 +389,12 @@ def test_an_audience_is_amended_where_it_is_said(region: Federation) -> None:
     region.create_audience(
         "op-condor", kind=AudienceKind.OPERATION, members=frozenset({"PE", "AR"}), title="Cóndor", now=NOW
     )
-    change = AudienceChange(members=frozenset({"PE", "CL"}), closes_at=NOW)
+    change = AudienceChange(add=frozenset({"CL"}), remove=frozenset({"AR"}), closes_at=NOW)
     amended = region.amend_audience(CONDOR, change, now=NOW)
     assert amended.members == {"PE", "CL"}
     assert (amended.title, amended.is_open(NOW)) == ("Cóndor", False)
     with pytest.raises(Refused, match="leave them out"):
-        region.amend_audience(REGION, AudienceChange(members=frozenset({"PE"})), now=NOW)
+        region.amend_audience(REGION, AudienceChange(add=frozenset({"PE"})), now=NOW)
     reopened = region.amend_audience(CONDOR, AudienceChange(closes_at=None), now=NOW)
     assert reopened.is_open(NOW)
 

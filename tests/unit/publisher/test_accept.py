@@ -9,10 +9,10 @@ import pytest
 from msgspec.structs import replace
 
 from almenara.errors import Code, MessageRefused, StatementRefused
-from almenara.model.codes import Kind, Language, Tlp
+from almenara.model.codes import BARRED_WHEN_CLOSED, Kind, Language, Tlp
 from almenara.model.ids import AudienceId, MemberId
 from almenara.model.messages import Text
-from almenara.publisher.accept import BARRED_WHEN_CLOSED, accept
+from almenara.publisher.accept import accept, may_confirm
 from almenara.publisher.groups import room
 from almenara.trust.targets import audience_target
 from almenara.wire.messages import decode_message, encode_batch
@@ -132,6 +132,19 @@ def test_every_kind_but_alerts_and_profiles_goes_on_after_the_close() -> None:
     going = {m.kind for m in DRAFTS if m.kind not in BARRED_WHEN_CLOSED}
     assert going == {taken(m, audience=CONDOR, known=known).kind for m in DRAFTS if m.kind in going}
     assert len(going) == 7
+
+
+def test_nothing_reaches_an_audience_that_is_over() -> None:
+    ended = lasting(closes_at=NOW - timedelta(days=30))
+    for message in (ALERT, RESULT, *(m for m in DRAFTS if m.kind == Kind.RECEIPT)):
+        found = faults(message=message, audience=CONDOR, known=ended)
+        assert (Code.AUDIENCE_CLOSED, "$.audience") in found
+    assert may_confirm(REGION, member=PE, directory=ended, now=NOW)
+    assert may_confirm(CONDOR, member=PE, directory=ended, now=NOW - HOUR)
+    assert not may_confirm(CONDOR, member=PE, directory=ended, now=NOW)
+    assert not may_confirm(CONDOR, member=CL, directory=directory(), now=NOW)
+    assert not may_confirm(AudienceId("nowhere"), member=PE, directory=directory(), now=NOW)
+    assert not may_confirm(REGION, member=PE, directory=None, now=NOW)
 
 
 def test_an_operation_still_open_takes_alerts() -> None:

@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from almenara.clock import to_micros
+from almenara.clock import from_micros, to_micros
 from almenara.errors import AlmenaraError, Code, Held, RecordRefused, StatementRefused
 from almenara.model.ids import AudienceId, Stream
 from almenara.trust.admit import (
@@ -27,7 +27,7 @@ from almenara.trust.admit import (
 )
 from almenara.trust.directory import MemberStatus
 from almenara.trust.signer import sign_record
-from almenara.trust.targets import member_target
+from almenara.trust.targets import audience_target, member_target
 from almenara.wire.records import (
     PAYLOAD_HEARTBEAT,
     PAYLOAD_STATEMENT,
@@ -54,6 +54,7 @@ from unit.trust.federation import (
     PE,
     REGION,
     UY,
+    audience_file,
     directory,
     enrol,
     member_file,
@@ -402,6 +403,24 @@ def test_what_a_departed_author_said_can_still_be_proven(
     assert (verified.stream, verified.record) == (stream, said)
     with pytest.raises(RecordRefused):
         proven(said[:-1], stream=stream, directory=found, now=NOW)
+
+
+def test_what_was_issued_once_the_audience_was_over_is_refused_in_its_place_in_the_chain() -> None:
+    condor, tick = Stream(CONDOR, PE), timedelta(microseconds=1)
+
+    def ending(end: datetime) -> Directory:
+        closed = audience_file(PE, AR, closes_at=end - 30 * DAY)
+        return directory({**targets(), audience_target(CONDOR): closed})
+
+    said = elsewhere(condor)
+    issued_at = from_micros(parse_statement(parse_record(said).payload).head.issued_at)
+    in_time = judge(said, stream=condor, found=ending(issued_at - CLOCK_TOLERANCE + tick))
+    assert isinstance(in_time, VerifiedStatement)
+    over = ending(issued_at - CLOCK_TOLERANCE)
+    with pytest.raises(RefusedInChain) as refusal:
+        judge(said, stream=condor, found=over)
+    assert refusal.value.code is Code.AUDIENCE_CLOSED
+    assert proven(said, stream=condor, directory=over, now=NOW) == in_time
 
 
 def test_a_statement_of_a_newer_directory_is_held_until_it_has_come() -> None:
