@@ -104,7 +104,7 @@ def certificate(settings: MemberSettings, now: datetime) -> Finding:
     if held.renewal_due(now):
         days = RENEWAL_TIME.days
         remedy = (
-            f"less than {days} days: send enrolment.json to the coordinator again (almenara member admit)"
+            f"less than {days} days: run almenara member renew, then the coordinator admits what it writes"
         )
         return warn("certificate", seen, remedy)
     return ok("certificate", seen)

@@ -9,6 +9,7 @@ import click
 
 from almenara.cli.options import federation_folder
 from almenara.cli.pending import approve, pending
+from almenara.cli.renew import renew
 from almenara.cli.rotation import recover, rotate
 from almenara.cli.standing import leave, reinstate, revoke_certificate, suspend
 from almenara.errors import Code, Misconfigured
@@ -31,6 +32,7 @@ def member() -> None:
 
 member.add_command(pending)
 member.add_command(approve)
+member.add_command(renew)
 member.add_command(rotate)
 member.add_command(recover)
 member.add_command(suspend)
@@ -114,12 +116,12 @@ def init(
     help="Take keys that the member's previous ones have not signed: it has lost those.",
 )
 def admit(enrolments: Sequence[Path], folder: Path, *, key_reset: bool) -> None:
-    """Admit the members whose enrolments are given (the coordinator).
+    """Admit the members whose enrolments or renewals are given (the coordinator).
 
     The member enters the directory and the region; its topics and access are made at once if the
     broker answers. `admission.json` is written beside each enrolment, for the member: it holds its
-    TLS certificate and nothing secret. Admitting the same enrolment again renews the certificate,
-    which lives 90 days.
+    TLS certificate and nothing secret. The certificate lives 90 days; a renewal.json (almenara member
+    renew), or the same enrolment again, gets the next one.
 
     A later enrolment of a member changes its keys. If the keys in force have signed it, as with
     `almenara member rotate`, it counts everywhere at once. Otherwise it needs --key-reset: every
@@ -147,12 +149,16 @@ def admit(enrolments: Sequence[Path], folder: Path, *, key_reset: bool) -> None:
 
 def _admit_one(federation: Federation, enrolment: Path, *, now: datetime, key_reset: bool) -> None:
     from almenara.trust.enrolment import ENROLMENT_MAX
+    from almenara.trust.renewal import is_renewal
     from almenara.trust.secretfile import replace_file
 
     try:
         with enrolment.open("rb") as file:
             data = file.read(ENROLMENT_MAX + 1)
-        admission = federation.admit(data, now=now, key_reset=key_reset)
+        if is_renewal(data):
+            admission = federation.renew_member(data, now=now)
+        else:
+            admission = federation.admit(data, now=now, key_reset=key_reset)
         path = enrolment.with_name("admission.json")
         replace_file(path, admission.to_bytes(), mode=0o644)
     except OSError as exc:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from almenara.cli.output import Row
     from almenara.node.answers import StreamView
+    from almenara.node.settings import MemberSettings
 
 
 @click.command()
@@ -49,6 +50,26 @@ def streams(config: Path, output: str) -> None:
             return await node.streams()
 
     write_rows([_row(view) for view in asyncio.run(views())], output)
+    _warn_of_expiry(settings)
+
+
+def _warn_of_expiry(settings: MemberSettings) -> None:
+    """Say on standard error when the certificate is due: with it all streams end at once."""
+    from almenara import clock
+    from almenara.errors import Misconfigured
+    from almenara.node.identity import require_certificate
+
+    now = clock.now()
+    try:
+        certificate = require_certificate(settings, now)
+    except Misconfigured as error:
+        click.echo(f"warning: {error}", err=True)
+        return
+    if certificate.renewal_due(now):
+        expires = f"{certificate.expires:%Y-%m-%d %H:%MZ}"
+        click.echo(
+            f"warning: certificate {certificate.name} expires {expires}: almenara member renew", err=True
+        )
 
 
 def _row(view: StreamView) -> Row:

@@ -21,6 +21,7 @@ from almenara.coordinator.audiences import amended, new_audience
 from almenara.coordinator.founding import found
 from almenara.coordinator.lock import locked
 from almenara.coordinator.membership import admitted, changed
+from almenara.coordinator.renewals import renewed_certificate
 from almenara.coordinator.settings import FederationSettings, load_settings
 from almenara.errors import Code, Misconfigured, Refused
 from almenara.trust.admission import Admission
@@ -28,6 +29,7 @@ from almenara.trust.certificates import issue_for_request, load_ca, member_name
 from almenara.trust.enrolment import read_enrolment
 from almenara.trust.operators import issue_operator, renewal_due
 from almenara.trust.refresh import METADATA, refresh
+from almenara.trust.renewal import read_renewal
 from almenara.trust.repository import TIMESTAMP_LIFETIME, Repository, root_fingerprint
 from almenara.trust.targets import (
     FEDERATION_TARGET,
@@ -186,19 +188,42 @@ class Federation:
                     )
                 )
                 repository.set_target(target, encode_target(file))
-        directory = dict(repository.files())
         return tuple(
-            Admission(
-                federation=self.name,
-                member=each.member,
-                issued_at=now,
-                certificate=certificate.decode("ascii"),
-                ca=self.ca_path.read_text("ascii"),
-                bootstrap=bootstrap,
-                root=repository.first_root,
-                directory=directory,
-            )
+            self._admission(repository, each.member, certificate, bootstrap=bootstrap, now=now)
             for each, certificate in zip(incoming, certificates, strict=True)
+        )
+
+    def renew_member(self, renewal: bytes, *, now: datetime) -> Admission:
+        """Issue a member's next TLS certificate at its own request; no key of the directory is needed.
+
+        Raises Refused for a request that is not the member's, UNKNOWN_MEMBER for one that is not active,
+        and what `published` raises of a directory that readers would refuse.
+        """
+        asked = read_renewal(renewal)
+        with locked(self.lock_path):
+            repository = self._repository()
+            self._published(repository, now)
+            certificate = renewed_certificate(
+                asked,
+                targets=repository.targets,
+                ca=load_ca(certificate=self.ca_path, key=self.folder / "ca" / "ca.key"),
+                federation=self.name,
+                now=now,
+            )
+        return self._admission(repository, asked.member, certificate, bootstrap=self.bootstrap(), now=now)
+
+    def _admission(
+        self, repository: Repository, member: MemberId, certificate: bytes, *, bootstrap: str, now: datetime
+    ) -> Admission:
+        return Admission(
+            federation=self.name,
+            member=member,
+            issued_at=now,
+            certificate=certificate.decode("ascii"),
+            ca=self.ca_path.read_text("ascii"),
+            bootstrap=bootstrap,
+            root=repository.first_root,
+            directory=dict(repository.files()),
         )
 
     def _read(self, enrolment: bytes) -> Enrolment:

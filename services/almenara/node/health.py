@@ -72,7 +72,7 @@ def problems(
         found.append(f"directory {directory.version}: expired {expired}; reach the coordinator")
     if certificate.renewal_due(now):
         expires = f"{certificate.expires:%Y-%m-%d %H:%MZ}"
-        found.append(f"certificate {certificate.name}: expires {expires}; ask the coordinator for the next")
+        found.append(f"certificate {certificate.name}: expires {expires}; run almenara member renew")
     found += [
         f"member {each.member}: {each.change}, without effect before {each.effective_at:%Y-%m-%d %H:%MZ}"
         for each in kept_back

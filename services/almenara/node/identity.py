@@ -10,12 +10,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from almenara.errors import Code, DirectoryRefused, Misconfigured
 from almenara.node.settings import FILE_URI
-from almenara.trust.admission import is_newer, read_admission, read_member_certificate, verify_admission
+from almenara.trust.admission import (
+    certifies,
+    is_newer,
+    read_admission,
+    read_member_certificate,
+    verify_admission,
+)
 from almenara.trust.certificates import client_context, save_certificate
 from almenara.trust.enrolment import read_enrolment
 from almenara.trust.keys import load_sealing_key
 from almenara.trust.keyuri import open_signer
-from almenara.trust.secretfile import read_secret, replace_file
+from almenara.trust.secretfile import move_file, read_secret, replace_file
 
 if TYPE_CHECKING:
     import ssl
@@ -46,6 +52,8 @@ class Identity(NamedTuple):
 
     keys: MemberKeys
     context: ssl.SSLContext
+    certificate: bytes
+    """The TLS certificate in the context, in PEM: a newer one on disk is to be taken up."""
     root: bytes
     """The first root of the directory, from which every refresh proves itself."""
     bootstrap: str
@@ -63,12 +71,15 @@ def open_member(settings: MemberSettings, *, now: datetime) -> Identity:
     admission = read_admission(settings.admission_path)
     directory = install_admission(settings, admission)
     require_certificate(settings, now)
+    # Read first: if it is renewed in between, it is merely taken up once more.
+    certificate = settings.certificate_path.read_bytes()
     context = client_context(
         certificate=settings.certificate_path, key=settings.tls_key_path, ca=settings.ca_path
     )
     return Identity(
         keys=load_keys(settings),
         context=context,
+        certificate=certificate,
         root=admission.root,
         bootstrap=settings.bootstrap or admission.bootstrap,
         directory=directory,
@@ -79,14 +90,17 @@ def install_admission(settings: MemberSettings, admission: Admission) -> Directo
     """Take certificate, authority and root from an admission, and return the directory it brings.
 
     Installing the same one again changes nothing, and an older certificate never replaces a newer
-    one. Raises what `verify_admission` raises, and Misconfigured CONFIGURATION if another root was
-    installed before: a member joins one directory, once.
+    one. A key that waits for its certificate (`member renew --new-key`) takes its place with it. Raises
+    what `verify_admission` raises, and Misconfigured CONFIGURATION if another root was installed
+    before: a member joins one directory, once.
     """
+    waiting = settings.next_tls_key_path
+    tls_key = waiting if certifies(admission, waiting) else settings.tls_key_path
     directory = verify_admission(
         admission,
         federation=settings.federation,
         member=settings.member,
-        tls_key=settings.tls_key_path,
+        tls_key=tls_key,
         source=settings.admission_path,
     )
     ca = admission.ca.encode()
@@ -105,6 +119,10 @@ def install_admission(settings: MemberSettings, admission: Admission) -> Directo
             incoming,
             read_member_certificate(installed[0].read_bytes(), ca=installed[1].read_bytes()),
         ):
+            if tls_key == waiting:
+                # A crash after this leaves an older certificate beside its successor's key: the next
+                # start finds the admission newer, and goes on from here.
+                move_file(waiting, settings.tls_key_path)
             save_certificate(settings.ca_path, ca)
             save_certificate(settings.certificate_path, admission.certificate.encode())
     except OSError as exc:

@@ -7,7 +7,7 @@ import os
 from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import structlog
@@ -63,12 +63,13 @@ PAGE_MAX = 1000
 log = structlog.get_logger()
 
 
-class Connected(NamedTuple):
-    """How this node reaches the broker, and as whom."""
+class Connected:
+    """How this node reaches the broker, and as whom; renewal.py changes both while the node runs."""
 
-    bootstrap: str
-    context: ssl.SSLContext
-    certificate: MemberCertificate
+    def __init__(self, *, bootstrap: str, context: ssl.SSLContext, certificate: MemberCertificate) -> None:
+        self.bootstrap = bootstrap
+        self.context = context
+        self.certificate = certificate
 
 
 class NodeService:

@@ -2,6 +2,7 @@
 
     PE/member.toml         settings, for people to edit
     PE/enrolment.json      for the coordinator: the member's name and public keys, signed
+    PE/renewal.json        for the coordinator: a request for the next TLS certificate, signed
     PE/admission.json      the coordinator's answer: certificate, authority, directory
     PE/keys/               signing.json, sealing.json, tls.key: mode 0600, they never leave
                            tls.pem, ca.pem, root.json: taken from the admission
@@ -22,19 +23,23 @@ import msgspec
 
 from almenara.errors import Code, Misconfigured
 from almenara.model.ids import federation_name, member_id
-from almenara.node.identity import read_passphrase
+from almenara.node.identity import load_keys, read_passphrase
 from almenara.node.settings import SETTINGS_FILE, absolute_key_uri
-from almenara.trust.certificates import create_tls_request
+from almenara.trust.certificates import create_tls_key, create_tls_request, load_tls_key, tls_request
 from almenara.trust.enrolment import make_enrolment
 from almenara.trust.keys import create_sealing_key, create_signing_key
 from almenara.trust.keyuri import open_signer
+from almenara.trust.renewal import make_renewal
 from almenara.trust.secretfile import replace_file
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from almenara.model.ids import MemberId
+    from almenara.node.settings import MemberSettings
     from almenara.trust.keyuri import Signer
+
+RENEWAL_FILE = "renewal.json"
 
 _FOLDER_MODE = 0o700
 _PUBLIC_MODE = 0o644
@@ -113,6 +118,33 @@ def init_member(
             Code.CONFIGURATION,
             f"{folder}: cannot be written ({exc.strerror}); name a folder that you own, with free space",
         ) from exc
+
+
+def write_renewal(settings: MemberSettings, *, new_key: bool, now: datetime) -> Path:
+    """Write the request for the member's next TLS certificate beside its settings; return the file.
+
+    A new key waits in a file of its own until its certificate comes; asking again asks for the same.
+    Raises Misconfigured for a key that cannot be read or a folder that cannot be written.
+    """
+    waiting = settings.next_tls_key_path
+    if new_key and not waiting.exists():
+        create_tls_key(waiting)
+    key = load_tls_key(waiting if new_key else settings.tls_key_path)
+    renewal = make_renewal(
+        federation=settings.federation,
+        member=settings.member,
+        tls_request=tls_request(settings.member, key),
+        signing_keys=load_keys(settings).signing,
+        now=now,
+    )
+    path = settings.folder / RENEWAL_FILE
+    try:
+        replace_file(path, renewal, mode=_PUBLIC_MODE)
+    except OSError as exc:
+        raise Misconfigured(
+            Code.CONFIGURATION, f"{path}: cannot be written ({exc.strerror}); correct the folder's owner"
+        ) from exc
+    return path
 
 
 def _build(

@@ -23,6 +23,7 @@ from almenara.errors import AlmenaraError, Code, Misconfigured
 from almenara.model import codelists
 from almenara.node.identity import load_keys, open_member, own_enrolment, require_certificate
 from almenara.node.local import Connected, NodeService
+from almenara.node.renewal import Renewal
 from almenara.node.rotation import put_in_place
 from almenara.publisher.publisher import Publisher
 from almenara.store import outbox
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from almenara.node.identity import Identity
+    from almenara.node.renewal import Renewable
     from almenara.node.settings import MemberSettings
 
 Work = Callable[..., Coroutine[Any, Any, None]]
@@ -138,6 +140,9 @@ async def open_node(
         if not settings.bootstrap and follower.current is not None:
             bootstrap = follower.current.bootstrap or bootstrap
         connect = partial(Reader, bootstrap, identity.context)
+        certificate = require_certificate(settings, now)
+        connected = Connected(bootstrap=bootstrap, context=identity.context, certificate=certificate)
+        clients: list[Renewable] = []
         works: list[Work] = []
         service = None
         if publishing:
@@ -151,9 +156,8 @@ async def open_node(
             await publisher.load()
             sender = await stack.enter_async_context(Sender(bootstrap, identity.context))
             reader = await stack.enter_async_context(connect())
+            clients += [sender, reader]
             works.append(partial(publisher.run, sender=sender, reader=reader))
-            certificate = require_certificate(settings, now)
-            connected = Connected(bootstrap=bootstrap, context=identity.context, certificate=certificate)
             service = NodeService(settings=settings, store=store, publisher=publisher, connected=connected)
         if receiving:
             subscriber = Subscriber(
@@ -171,7 +175,17 @@ async def open_node(
                 )
             )
             directory_reader = await stack.enter_async_context(connect())
+            clients += [reader, directory_reader]
             works.append(partial(subscriber.run, reader=reader, directory_reader=directory_reader))
+        renewal = Renewal(
+            settings,
+            connected=connected,
+            certificate=identity.certificate,
+            clients=clients,
+            directory=lambda: follower.current if receiving else publisher.directory,
+            installs=publishing,
+        )
+        works.append(renewal.run)
         log.info(
             "node.opened",
             member=settings.member,

@@ -35,6 +35,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     keys: str = "keys"
     signing_key: str = ""
     passphrase_file: str = ""
+    renewal_poll_s: float = 10.0
     publisher: PublisherSettings = PublisherSettings()
     subscriber: SubscriberSettings = SubscriberSettings()
 
@@ -43,6 +44,7 @@ class MemberSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The settings of one member's node, with absolute paths.
 
     `bootstrap` is empty unless a person set it: the directory says where the brokers are.
+    `renewal_poll_s` is how often a running node looks for a renewed certificate and for moved brokers.
     """
 
     file: Path
@@ -53,6 +55,7 @@ class MemberSettings(msgspec.Struct, frozen=True, kw_only=True):
     keys: Path
     signing_key_uri: str
     passphrase_file: Path | None
+    renewal_poll_s: float
     publisher: PublisherSettings
     subscriber: SubscriberSettings
 
@@ -106,6 +109,11 @@ class MemberSettings(msgspec.Struct, frozen=True, kw_only=True):
     def tls_key_path(self) -> Path:
         """Return the key of the TLS certificate."""
         return self.keys / "tls.key"
+
+    @property
+    def next_tls_key_path(self) -> Path:
+        """Return the key for which a certificate has been asked and has not come yet."""
+        return self.keys / "tls-next.key"
 
     @property
     def certificate_path(self) -> Path:
@@ -213,6 +221,7 @@ def _resolve(file: Path, shape: _File) -> MemberSettings:
         keys=keys,
         signing_key_uri=uri,
         passphrase_file=folder / shape.passphrase_file if shape.passphrase_file else None,
+        renewal_poll_s=shape.renewal_poll_s,
         publisher=shape.publisher,
         subscriber=shape.subscriber,
     )

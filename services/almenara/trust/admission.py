@@ -75,9 +75,9 @@ class MemberCertificate(msgspec.Struct, frozen=True, kw_only=True):
         if now >= self.expires:
             raise Misconfigured(
                 Code.CERTIFICATE_EXPIRED,
-                f"{source}: the certificate {self.name} expired {self.expires:%Y-%m-%d %H:%MZ}; send "
-                "enrolment.json to the coordinator again (almenara member admit) and put the new "
-                "admission.json in its place",
+                f"{source}: the certificate {self.name} expired {self.expires:%Y-%m-%d %H:%MZ}; run "
+                "almenara member renew, let the coordinator admit what it writes (almenara member admit) "
+                "and put the new admission.json in its place",
             )
 
     def renewal_due(self, now: datetime) -> bool:
@@ -173,6 +173,15 @@ def verify_admission(
     if member not in directory.members:
         raise _wrong(source, f"its directory does not list {member}", "ask the coordinator to admit it again")
     return directory
+
+
+def certifies(admission: Admission, tls_key: Path) -> bool:
+    """Tell whether the admission's certificate is for the key of this file, if there is one.
+
+    Raises Misconfigured if either is there and cannot be read.
+    """
+    certificate = load_certificate(admission.certificate.encode())
+    return tls_key.exists() and certificate.public_key() == load_tls_key(tls_key).public_key()
 
 
 def is_newer(certificate: MemberCertificate, installed: MemberCertificate) -> bool:

@@ -194,7 +194,11 @@ def create_tls_request(member: MemberId, key_path: Path) -> bytes:
     The key stays where it is; only the request travels. Raises Misconfigured CONFIGURATION if the
     key file exists or cannot be written.
     """
-    key = create_tls_key(key_path)
+    return tls_request(member, create_tls_key(key_path))
+
+
+def tls_request(member: MemberId, key: ec.EllipticCurvePrivateKey) -> bytes:
+    """Return a certificate request in PEM for a key that the member holds."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, member)])
     request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, SHA256())
     return request.public_bytes(Encoding.PEM)
@@ -247,18 +251,26 @@ def expires_at(certificate_pem: bytes) -> datetime:
 def client_context(*, certificate: Path, key: Path, ca: Path) -> ssl.SSLContext:
     """Return a context that proves who we are and trusts servers of this authority alone.
 
-    To renew, call `load_cert_chain` on the live context and reconnect: open connections outlive
-    their certificate. Raises Misconfigured if a file is missing or the key is open to others.
+    Raises Misconfigured if a file is missing or the key is open to others.
     """
-    read_secret(key)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    load_renewed(context, certificate=certificate, key=key, ca=ca)
+    return context
+
+
+def load_renewed(context: ssl.SSLContext, *, certificate: Path, key: Path, ca: Path) -> None:
+    """Load a certificate into a live context, for the connections that are opened from now on.
+
+    Open ones outlive their certificate: reconnect them. To be tried on a context of its own first, for
+    a fault leaves this one without a certificate. Raises Misconfigured as `client_context`.
+    """
+    read_secret(key)
     try:
         context.load_verify_locations(cadata=_read_certificate(ca).decode("ascii", "replace"))
         context.load_cert_chain(certificate, key)
     except (OSError, ssl.SSLError) as exc:
         raise _not_a_certificate(f"{certificate}, {key} and {ca} do not work together ({exc})") from exc
-    return context
 
 
 def _read_certificate(path: Path) -> bytes:

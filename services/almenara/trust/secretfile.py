@@ -63,6 +63,12 @@ def replace_file(path: Path, data: bytes, *, mode: int = SECRET_MODE) -> None:
     _sync_folder(path.parent)
 
 
+def move_file(path: Path, target: Path) -> None:
+    """Give a file the place of another, old or new, for good; raise OSError if it cannot be done."""
+    path.replace(target)
+    _sync_folder(target.parent)
+
+
 def read_secret(path: Path) -> bytes:
     """Return the bytes of a secret file that nobody but its owner may touch.
 

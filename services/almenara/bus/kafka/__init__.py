@@ -2,7 +2,7 @@
 
 Clients open at the first call, so that a node starts while the broker is away. Both take a live
 SSLContext: after `load_cert_chain` on it, new connections use the new certificate; open ones keep
-the old, so renew by closing and making the client anew.
+the old until `renew`.
 """
 
 from __future__ import annotations

@@ -86,6 +86,7 @@ class Reader:
         # Questions have a connection of their own: on the consumer's they wait behind its fetch.
         self._client: AIOKafkaClient | None = None
         self._consumer: AIOKafkaConsumer | None = None
+        self._spent: AIOKafkaConsumer | None = None
         self._opening = asyncio.Lock()
         self._next: dict[str, int] = {}
         self._access: dict[str, Access] = {}
@@ -107,6 +108,19 @@ class Reader:
         if self._client is not None:
             client, self._client = self._client, None
             await to_the_end(client.close())
+
+    async def renew(self, bootstrap: str) -> None:
+        """Read on over new connections: to this address, with what the TLS context holds by then.
+
+        The next poll changes over, and returns no record twice and leaves none out. A question under
+        way gets Unavailable, as if the broker had closed its connection.
+        """
+        self._bootstrap = bootstrap
+        self._spent = self._consumer
+        async with self._opening:
+            if self._client is not None:
+                client, self._client = self._client, None
+                await to_the_end(client.close())
 
     async def probe(self, topics: Collection[str]) -> dict[str, Access]:
         """Ask the broker whether each topic can be read; raise Unavailable if it does not answer.
@@ -153,6 +167,8 @@ class Reader:
             await asyncio.sleep(timeout_s)
             return []
         async with named(self._bootstrap, timeout_s + self._timeout_s):
+            if consumer is self._spent:
+                consumer = await self._reconnected(consumer)
             try:
                 found = await consumer.getmany(timeout_ms=int(timeout_s * 1000), max_records=max_records)
             except TopicAuthorizationFailedError as exc:
@@ -334,6 +350,14 @@ class Reader:
         # Before any await: the fetcher must not look for a position of its own.
         for topic, offset in self._next.items():
             self._consumer.seek(TopicPartition(topic, 0), offset)
+
+    async def _reconnected(self, old: AIOKafkaConsumer) -> AIOKafkaConsumer:
+        """Return a new consumer in the place of an old one, where that stood."""
+        consumer = self._consumer = await self._start_consumer()
+        self._spent = None
+        await self._reassign()
+        await to_the_end(_stop(old))
+        return consumer
 
     async def _start_consumer(self) -> AIOKafkaConsumer:
         consumer = AIOKafkaConsumer(

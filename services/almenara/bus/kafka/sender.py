@@ -81,6 +81,17 @@ class Sender:
         while self._spent:
             await to_the_end(_close_producer(self._spent.pop().producer, self._timeout_s))
 
+    async def renew(self, bootstrap: str) -> None:
+        """Send the next over new connections: to this address, with what the TLS context holds by then.
+
+        What is under way on the old ones ends there, or is sent again.
+        """
+        self._bootstrap = bootstrap
+        if self._line is not None:
+            self._spent.append(self._line)
+            self._line = None
+        await self._close_spent()
+
     async def send(self, topic: str, values: Sequence[bytes]) -> int:
         """Write the values to the topic and return the offset of the last, -1 if the broker forgot it.
 
@@ -97,6 +108,8 @@ class Sender:
     async def _send(self, topic: str, pairs: Sequence[_Pair]) -> int:
         turn = self._turns.setdefault(topic, asyncio.Lock())
         async with turn, named(self._bootstrap, self._timeout_s, topic=topic):
+            # First: a batch on a spent producer whose broker has moved would never be answered.
+            await self._close_spent()
             rest = await self._settle(topic, pairs)
             async with self._using() as producer:
                 offset = _UNKNOWN_OFFSET
@@ -139,11 +152,13 @@ class Sender:
         finally:
             line.users -= 1
 
+    async def _close_spent(self) -> None:
+        while (line := next((line for line in self._spent if line.users == 0), None)) is not None:
+            self._spent.remove(line)
+            await to_the_end(_close_producer(line.producer, self._timeout_s))
+
     async def _open(self) -> _Line:
         async with self._opening:
-            for line in [line for line in self._spent if line.users == 0]:
-                self._spent.remove(line)
-                await to_the_end(_close_producer(line.producer, self._timeout_s))
             if self._line is None:
                 producer = AIOKafkaProducer(
                     **connection(self._bootstrap, self._context, self._client_id, self._timeout_s),
