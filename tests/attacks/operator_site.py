@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from almenara.model.ids import MemberId
     from almenara.store.inbox import ChainRow
     from almenara.store.outbox import OwnHead
-    from almenara.subscriber.absorb import Seek
+    from almenara.subscriber.state import Seek
+    from almenara.trust.directory import Directory
     from almenara.wire.chain import OpenGap
 
 SECOND = timedelta(seconds=1)
@@ -105,6 +106,17 @@ class Operated:
         self.position = 0
         self.seek: Seek | None = None
         self.delivered = 0
+        self.known = directory()
+
+    def learns(self, known: Directory) -> None:
+        """Take up a directory as `Subscriber` does: what was passed over for its key is judged again."""
+        self.known = known
+        stream = self.reader.stream
+        self.reader.store.write_now(lambda c: self.reader.absorber.look_again(c, [stream]))
+        self.reader.absorber.committed()
+        row = self.reader.store.read_now(inbox.chains).get(stream)
+        self.position = row.next_offset if row else 0
+        self.seek = None
 
     def close(self) -> None:
         self.reader.store.close()
@@ -124,9 +136,7 @@ class Operated:
     def restart(self) -> None:
         """Kill the reader: only its store remains."""
         self.reader.restarts()
-        self.seek = None
-        row = self.reader.store.read_now(inbox.chains).get(self.reader.stream)
-        self.position = row.next_offset if row else 0
+        self.learns(self.known)
 
     def poll(self, count: int, *, killed: bool = False) -> None:
         """Read and absorb some records; `killed` dies before the commit."""
@@ -143,7 +153,7 @@ class Operated:
         if killed:
             self._dies_before_the_commit(found)
             return
-        absorbed = self.reader.reads(*found, at=self.now)
+        absorbed = self.reader.reads(*found, known=self.known, at=self.now)
         self.delivered += absorbed.delivered
         self.seek = absorbed.seeks.get(self.reader.stream)
 
@@ -154,7 +164,7 @@ class Operated:
         def work() -> None:
             self.reader.store.write_now(
                 lambda c: (
-                    self.reader.absorber.absorb(c, records, directory=directory(), now=self.now),
+                    self.reader.absorber.absorb(c, records, directory=self.known, now=self.now),
                     1 / 0,
                 )
             )

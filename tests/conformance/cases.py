@@ -54,6 +54,7 @@ from conformance.federation import (
     NOW,
     PE,
     RETIRED,
+    RETIRED_ENTRY,
     SENDER_KEYS,
     STRANGER,
     context,
@@ -152,6 +153,15 @@ RECEIPT = statement("receipt", batch(10), seq=3, prev=KINDS.hash, elicits_receip
 EPOCH = statement("epoch", batch(11), seq=0, prev=RECEIPT.hash, key="K3", announce=True, epoch=EPOCHS[1])
 RESTORED = statement("restored", batch(11), seq=0, prev=LIST.hash, key="K6", announce=True, epoch=EPOCHS[2])
 FORK = statement("fork", batch(11), seq=2, prev=LIST.hash)
+ENDED = statement(
+    "ended",
+    batch(11),
+    seq=0,
+    prev=GENESIS_PREV,
+    epoch=EPOCHS[0] - 1000,
+    signer=RETIRED,
+    issued_at=to_micros(RETIRED_ENTRY.valid_until or NOW) - 1,
+)
 
 
 def good() -> list[Case]:
@@ -214,6 +224,12 @@ def good() -> list[Case]:
                 prev=RECEIPT.hash,
             ).record,
             readers=dict.fromkeys(sorted(both), Reading(OPENED, ("SHAPE", IDS[10]))),
+        ),
+        Case(
+            "statement-ended-key",
+            "Signed with a key that has ended: whatever its date, it counts only as an ancestor of what"
+            " the successor says.",
+            ENDED.record,
         ),
         Case("heartbeat", "PE's head is its receipt.", make_heartbeat(KEYS[PE].signing, _heartbeat(PE))),
         Case(
@@ -315,9 +331,16 @@ def _records_refused() -> list[Case]:
             "UNKNOWN_KEY",
         ),
         Case(
-            "refused-retired-key",
-            "Signed by PE's retired key, issued after its end.",
-            sign_record(RETIRED, PAYLOAD_STATEMENT, record.payload, record.content),
+            "refused-before-its-key",
+            "Signed by PE's retired key, issued before its start.",
+            statement(
+                "before",
+                batch(1),
+                seq=0,
+                prev=GENESIS_PREV,
+                signer=RETIRED,
+                issued_at=to_micros(RETIRED_ENTRY.valid_from) - 301_000_000,
+            ).record,
             "KEY_NOT_VALID",
         ),
         Case(

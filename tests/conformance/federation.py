@@ -79,7 +79,7 @@ RETIRED = signing_key("PE signing, retired")
 STRANGER = signing_key("nobody's signing")
 SENDER_KEYS = {name: sender_key(f"sender key {name}") for name in ("K1", "K2", "K3", "K4", "K5", "K6")}
 
-_RETIRED_ENTRY = SigningKeyEntry(
+RETIRED_ENTRY = SigningKeyEntry(
     key_id=RETIRED.key_id,
     spki=RETIRED.spki,
     public=RETIRED.public,
@@ -120,7 +120,7 @@ def _member(name: MemberId) -> Member:
             sealing_key=keys.sealing if keys else None,
             tls_request=b"",
             now=BEGIN,
-            retired=[_RETIRED_ENTRY] if name == PE else [],
+            retired=[RETIRED_ENTRY] if name == PE else [],
         )
     )
     return Member(

@@ -138,6 +138,7 @@ def test_a_chain_is_judged_step_by_step(name: str) -> None:
             chain=chain,
             known=held.get(place),
             prev_at=next((at for at, known in held.items() if known == head.prev), None),
+            ended=verified.ended,
         )
         assert type(step).__name__ == each["step"], number
         before = chain

@@ -7,6 +7,7 @@ from typing import Any
 from almenara.wire.records import PAYLOAD_STATEMENT, parse_record, statement_hash
 from conformance.cases import (
     ACCEPTED,
+    ENDED,
     EPOCH,
     FIRST,
     FORK,
@@ -84,6 +85,11 @@ CHAINS: dict[str, Sequence] = {
         ("statement-epoch-after-restore", "NewEpoch"),
         ("statement-receipt", "OldEpoch"),
     ],
+    "a key that has ended": [
+        ("statement-ended-key", "Unproven"),
+        ("statement-audience", "Anchor"),
+        ("statement-ended-key", "OldEpoch"),
+    ],
     "late reader": [
         ("statement-every-kind", "Anchor"),
         ("statement-list", "BeforeAnchor"),
@@ -103,6 +109,7 @@ MADE = {
     "statement-epoch": EPOCH,
     "statement-epoch-after-restore": RESTORED,
     "statement-fork": FORK,
+    "statement-ended-key": ENDED,
 }
 
 

@@ -117,6 +117,8 @@ def _heard_state(
         return StreamState.EQUIVOCATION, f"{witness}two statements stand for one place; see: evidence"
     if heard.ended:
         return StreamState.ENDED, heard.ended
+    if row.wait_code == Code.KEY_NOT_VALID:
+        return StreamState.HELD, "statements of a signing key that has ended wait for its successor's word"
     if row.wait_code and row.wait_code != StreamState.GAP:
         return StreamState.HELD, f"waits for a newer directory ({row.wait_code})"
     if heard.gaps or row.wait_code:

@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from sqlalchemy import Connection
+
     from almenara.bus.kafka import Reader
     from almenara.bus.received import Received
-    from almenara.model.ids import Stream
+    from almenara.model.ids import AudienceId, Stream
     from almenara.store.database import Store
     from almenara.store.outbox import OutboxRecord, OwnHead
     from almenara.trust.directory import Directory
@@ -88,15 +90,15 @@ async def compare_tail(
     while True:
         start = max(begin, end - window)
         records = await reader.read_from(topic, start) if start < end else []
-        last = _last_statement(records, stream, directory, now)
-        if last is not None:
-            break
+        for said in _statements(records, stream, directory, now):
+            place = (said.head.epoch, said.head.seq)
+            ours = await store.read(partial(_statement_at, audience=stream.audience, place=place))
+            # Whoever stole a key that has ended may go on signing: only what the store knows counts of it.
+            if not said.ended or (ours is not None and ours.hash == said.statement_hash):
+                return held_up_to(said, ours=ours, head=head)
         if start == begin:
             return NOTHING_SENT
         window *= 4
-    place = (last.head.epoch, last.head.seq)
-    ours = await store.read(lambda connection: outbox.statement_at(connection, stream.audience, *place))
-    return held_up_to(last, ours=ours, head=head)
 
 
 def held_up_to(last: VerifiedStatement, *, ours: OutboxRecord | None, head: OwnHead) -> tuple[int, int]:
@@ -115,22 +117,27 @@ def held_up_to(last: VerifiedStatement, *, ours: OutboxRecord | None, head: OwnH
     raise Refused(
         Code.BROKER_AHEAD,
         f"stream {last.stream}: the broker holds statement {place[0]}/{place[1]} of ours, which this store"
-        " never made; if the store was restored from a backup run: almenara epoch open",
+        " never made; if the store was restored from a backup run: almenara epoch open; if it was not,"
+        " somebody else has the signing key: almenara member rotate",
     )
 
 
-def _last_statement(
+def _statement_at(
+    connection: Connection, *, audience: AudienceId, place: tuple[int, int]
+) -> OutboxRecord | None:
+    return outbox.statement_at(connection, audience, *place)
+
+
+def _statements(
     records: list[Received], stream: Stream, directory: Directory, now: datetime
-) -> VerifiedStatement | None:
-    """Return the furthest statement this member really signed; what others put there is passed over."""
-    found: VerifiedStatement | None = None
+) -> list[VerifiedStatement]:
+    """Return what this member really signed, the furthest first; what others put there is passed over."""
+    found: list[VerifiedStatement] = []
     for record in records:
         try:
             admitted = proven(record.value, stream=stream, directory=directory, now=now)
         except (RecordRefused, StatementRefused, Held):
             continue
-        if isinstance(admitted, VerifiedStatement) and (
-            found is None or (admitted.head.epoch, admitted.head.seq) > (found.head.epoch, found.head.seq)
-        ):
-            found = admitted
-    return found
+        if isinstance(admitted, VerifiedStatement):
+            found.append(admitted)
+    return sorted(found, key=lambda each: (each.head.epoch, each.head.seq), reverse=True)

@@ -38,6 +38,9 @@ class ChainRow(msgspec.Struct, frozen=True, kw_only=True):
     heard_at: int = 0
     next_by: int = 0
     eliciting: int = 0
+    key_id: bytes = b""
+    unknown_from: int = -1
+    ended_from: int = -1
     wait_code: str = ""
 
     @property
@@ -224,6 +227,21 @@ def statements_between(
         .order_by(statement.c.epoch, statement.c.seq)
     )
     return [Kept(**row._asdict()) for row in rows]
+
+
+def last_before(connection: Connection, stream: Stream, before: tuple[int, int]) -> Kept | None:
+    """Return the highest statement accepted below a place."""
+    row = connection.execute(
+        select(statement.c.epoch, statement.c.seq, statement.c.hash, statement.c.record)
+        .where(
+            statement.c.audience == stream.audience,
+            statement.c.publisher == stream.publisher,
+            tuple_(statement.c.epoch, statement.c.seq) < tuple_(*before),
+        )
+        .order_by(statement.c.epoch.desc(), statement.c.seq.desc())
+        .limit(1)
+    ).one_or_none()
+    return None if row is None else Kept(**row._asdict())
 
 
 def unopened(connection: Connection, stream: Stream, epoch: int, *, limit: int) -> list[tuple[int, str]]:

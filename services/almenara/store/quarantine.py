@@ -10,7 +10,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 import msgspec
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from almenara.model.ids import AudienceId, MemberId, Stream
@@ -107,6 +107,26 @@ def keep(connection: Connection, rows: Sequence[Refusal]) -> None:
             .limit(UNPROVEN_KEPT)
         )
         connection.execute(delete(quarantine).where(same, quarantine.c.position.not_in(newest)))
+
+
+def release(connection: Connection, stream: Stream, code: str) -> None:
+    """Forget the refusals of a stream with that code, and their count: their records are judged again."""
+    gone = connection.execute(
+        delete(quarantine).where(
+            quarantine.c.audience == stream.audience,
+            quarantine.c.publisher == stream.publisher,
+            quarantine.c.code == code,
+        )
+    ).rowcount
+    connection.execute(
+        update(refusal_count)
+        .where(
+            refusal_count.c.audience == stream.audience,
+            refusal_count.c.publisher == stream.publisher,
+            refusal_count.c.code == code,
+        )
+        .values(count=refusal_count.c.count - gone)
+    )
 
 
 def _identity(row: Refusal) -> bytes:

@@ -114,6 +114,10 @@ chain = Table(
     Column("heard_at", BigInteger, nullable=False),
     Column("next_by", BigInteger, nullable=False),
     Column("eliciting", BigInteger, nullable=False),  # grows when a statement asks for a receipt
+    Column("key_id", LargeBinary, nullable=False),  # with which the highest statement was signed
+    # offsets of the first record passed over that may be judged again; -1: none
+    Column("unknown_from", BigInteger, nullable=False),  # its key was not in the directory
+    Column("ended_from", BigInteger, nullable=False),  # its key has ended and its successor has not spoken
     Column("wait_code", String, nullable=False),  # why the stream stands still: GAP, DIRECTORY_BEHIND, or ""
 )
 

@@ -1,12 +1,7 @@
-"""What becomes of each record that arrives? One poll, one transaction, whole or not at all.
+"""What does one poll change in the store? One transaction, whole or not at all.
 
-    record --admit--> heartbeat -----------------> claim about the head
-                  |-> statement --judge--> Next, Anchor, NewEpoch, Fill --> opened, delivered
-                  |                   |--> Gap, Early -----> the stream waits and is read again
-                  |                   |--> Duplicate ------> nothing
-                  |                   '--> Equivocation ---> evidence, alarm
-                  |-> Held ----------------------> the stream waits for the directory
-                  '-> refused -------------------> quarantine
+    records of a poll --poll.py--> inbox, chains, offsets, evidence --> committed
+                                                                   '--> rolled back, and read again
 
 A crash before the commit leaves the offsets where they were, and the same records come again;
 after it they come as duplicates. Nothing is delivered twice either way.
@@ -14,46 +9,25 @@ after it they come as duplicates. Nothing is delivered twice either way.
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import TYPE_CHECKING, NamedTuple, assert_never
+from typing import TYPE_CHECKING, NamedTuple
 
-import structlog
-
-from almenara.clock import to_micros
-from almenara.errors import Code, Held, RecordRefused, StatementRefused
+from almenara.errors import Code
 from almenara.store import inbox, quarantine
-from almenara.store.quarantine import FORKED_CLAIM, Evidence
-from almenara.store.witness import Claim
-from almenara.subscriber.deliver import Delivery, Reader
-from almenara.subscriber.kept import equivocation, refused_record, truncated
-from almenara.subscriber.state import StreamState, Wait
-from almenara.trust.admit import RefusedInChain, VerifiedHeartbeat, VerifiedStatement, admit, proven
-from almenara.wire import chain
-from almenara.wire.records import GENESIS_PREV
+from almenara.subscriber.deliver import Reader
+from almenara.subscriber.poll import Poll
+from almenara.subscriber.state import StreamState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from sqlalchemy import Connection
 
     from almenara.bus.received import Received
     from almenara.model.ids import MemberId, Stream
+    from almenara.subscriber.state import Seek
     from almenara.trust.directory import Directory
     from almenara.trust.keys import SealingKey
-    from almenara.wire.chain import Anchor, ChainState, Fill, NewEpoch, Next, Span
-
-RETRY = timedelta(seconds=1)
-"""How often a stream that stands still looks again: cheap, one record."""
-
-log = structlog.get_logger()
-
-
-class Seek(NamedTuple):
-    """Read a stream on from this offset (None: its start), but not before `at`."""
-
-    offset: int | None
-    at: datetime
 
 
 class Absorbed(NamedTuple):
@@ -80,6 +54,22 @@ class Absorber:
                 self._states[stream] = StreamState(stream, rows.get(stream), gaps.get(stream, ()))
         return self._states
 
+    def look_again(self, connection: Connection, streams: Iterable[Stream]) -> None:
+        """Go back to what was passed over for its key, for the directory's signing keys have changed.
+
+        A start counts as a change: which statements of ended keys hang together was in memory alone.
+        """
+        states = self.states(connection, streams)
+        for stream in streams:
+            state = states[stream]
+            offsets = [each for each in (state.row.unknown_from, state.row.ended_from) if each >= 0]
+            if state.row.unknown_from >= 0:
+                quarantine.release(connection, stream, Code.UNKNOWN_KEY)
+            if offsets:
+                state.go_back(min(offsets))
+                state.update(unknown_from=-1)
+                inbox.save_chains(connection, [state.row])
+
     def absorb(
         self,
         connection: Connection,
@@ -93,7 +83,7 @@ class Absorber:
         Call it within one write transaction; then `committed`, or `rolled_back` if that failed.
         """
         states = self.states(connection, {stream for stream, _ in records})
-        poll = _Poll(self, connection, directory, now)
+        poll = Poll(connection, reader=self.reader, gap_wait=self.gap_wait, directory=directory, now=now)
         for stream, received in records:
             poll.take(states[stream], received)
         return Absorbed(poll.store(states.values()), poll.seeks)
@@ -107,274 +97,3 @@ class Absorber:
         """Forget what a failed transaction did."""
         for state in self._states.values():
             state.reset()
-
-
-class _Poll:
-    """One transaction's work."""
-
-    def __init__(
-        self, absorber: Absorber, connection: Connection, directory: Directory, now: datetime
-    ) -> None:
-        self.seeks: dict[Stream, Seek] = {}
-        self._gap_wait = absorber.gap_wait
-        self._connection = connection
-        self._directory = directory
-        self._now = now
-        self._micros = to_micros(now)
-        self._delivery = Delivery(connection, reader=absorber.reader, directory=directory, now=now)
-        self._evidence: list[Evidence] = []
-        self._hashes: dict[tuple[Stream, int, int], bytes] = {}
-
-    def take(self, state: StreamState, received: Received) -> None:
-        """Take one record of a stream, unless the stream stands still since an earlier one."""
-        if state.stream in self.seeks:
-            return
-        self._judge(state, received)
-        if state.stream in self.seeks:
-            return
-        if state.wait is None or received.offset >= state.wait.offset:
-            state.stand(None)
-            state.update(next_offset=max(state.row.next_offset, received.offset + 1))
-
-    def store(self, states: Iterable[StreamState]) -> int:
-        """Write everything; return how many messages are new."""
-        changed = [state for state in states if state.changed]
-        inbox.save_chains(self._connection, [state.row for state in changed])
-        for state in changed:
-            if state.gaps_changed:
-                inbox.save_gaps(self._connection, state.stream, state.gaps)
-        quarantine.keep_evidence(self._connection, self._evidence)
-        # After the chains, against which the claims among them are measured.
-        return self._delivery.store()
-
-    def _judge(self, state: StreamState, received: Received) -> None:
-        try:
-            admitted = admit(received.value, stream=state.stream, directory=self._directory, now=self._now)
-        except Held as held:
-            self._stand_still(state, held.code, received.offset)
-        except RefusedInChain as refusal:
-            self._refuse(state, received, refusal)
-            self._statement(state, refusal.verified, received, refused=refusal.code)
-        except (RecordRefused, StatementRefused) as refusal:
-            self._refuse(state, received, refusal)
-        else:
-            if isinstance(admitted, VerifiedHeartbeat):
-                self._heartbeat(state, admitted)
-            else:
-                self._statement(state, admitted, received)
-
-    def _heartbeat(self, state: StreamState, verified: VerifiedHeartbeat) -> None:
-        beat = verified.heartbeat
-        if beat.next_by < state.row.next_by:
-            return  # an older one, read again: only the latest word counts
-        state.update(heard_at=self._micros, next_by=beat.next_by)
-        self._compare(state, verified)
-        self._delivery.claim(
-            Claim(
-                audience=state.stream.audience,
-                publisher=state.stream.publisher,
-                witness=state.stream.publisher,
-                epoch=beat.epoch,
-                seq=beat.head_seq,
-                hash=beat.head_hash,
-                claimed_at=self._micros,
-            )
-        )
-
-    def _compare(self, state: StreamState, verified: VerifiedHeartbeat) -> None:
-        """Keep a heartbeat that names another statement than the one held at its place."""
-        beat = verified.heartbeat
-        known = self._hash_at(state.stream, beat.epoch, beat.head_seq)
-        claim = chain.compare_claim(
-            state.chain, epoch=beat.epoch, seq=beat.head_seq, claimed_hash=beat.head_hash, known=known
-        )
-        if claim is not chain.Claim.FORKED:
-            return
-        place = chain.Place(beat.epoch, beat.head_seq)
-        log.error("stream.equivocation", stream=str(state.stream), epoch=place.epoch, seq=place.seq)
-        self._evidence.append(
-            Evidence(
-                kind=FORKED_CLAIM,
-                audience=state.stream.audience,
-                publisher=state.stream.publisher,
-                epoch=place.epoch,
-                seq=place.seq,
-                hash=beat.head_hash,
-                known_hash=known or b"",
-                kept_at=self._micros,
-                record=verified.record,
-            )
-        )
-
-    def _statement(
-        self, state: StreamState, verified: VerifiedStatement, received: Received, *, refused: str = ""
-    ) -> None:
-        head = verified.head
-        held = state.chain
-        expected = held is not None and (head.epoch, head.seq) == (held.epoch, held.seq + 1)
-        known = None if expected else self._hash_at(state.stream, head.epoch, head.seq)
-        step = chain.judge(
-            head, verified.statement_hash, chain=held, known=known, prev_at=self._prev_at(state, verified)
-        )
-        match step:
-            case chain.Anchor() | chain.Next() | chain.NewEpoch() | chain.Fill():
-                self._accept(state, verified, received, step, refused)
-            case chain.Duplicate():
-                pass
-            case chain.BeforeAnchor():
-                state.passed_over = True
-            case chain.Equivocation(place=place, expected=expected_hash):
-                self._equivocation(state, verified, place, expected_hash)
-            case chain.Gap() | chain.Early():
-                self._gap(state, verified, received, step, refused)
-            case chain.OldEpoch():
-                text = f"statement {state.stream} {head.epoch}/{head.seq}: its epoch has ended"
-                self._refuse(state, received, StatementRefused(Code.OLD_EPOCH, text))
-            case _:
-                assert_never(step)
-
-    def _accept(
-        self,
-        state: StreamState,
-        verified: VerifiedStatement,
-        received: Received,
-        step: Anchor | Next | NewEpoch | Fill,
-        refused: str,
-    ) -> None:
-        flag = ""
-        match step:
-            case chain.Anchor(complete=complete):
-                state.update(anchor_epoch=verified.head.epoch, anchor_seq=verified.head.seq)
-                flag = "" if complete else "NOTHING_PROVEN_BEFORE"
-            case chain.NewEpoch(truncated=truncated):
-                self._truncated(state, () if truncated is None else (truncated,))
-                log.warning("stream.new_epoch", stream=str(state.stream), epoch=verified.head.epoch)
-            case chain.Fill(truncated=spans):
-                self._truncated(state, spans)
-                flag = "FILL"
-            case chain.Next():
-                pass
-            case _:
-                assert_never(step)
-        if isinstance(step, chain.Next) and verified.head.directory_version < state.row.directory_version:
-            # An author that goes back to an older directory seals to readers who have been removed.
-            text = f"statement {state.stream} {verified.head.seq}: its directory is older than the last one's"
-            self._refuse(state, received, StatementRefused(Code.DIRECTORY_FELL, text))
-            refused = refused or Code.DIRECTORY_FELL
-        key_was_known = verified.head.sender_key in state.keys
-        self._take_in(state, verified, received.offset, step.chain, flag=flag, refused=refused)
-        if isinstance(step, chain.Fill):
-            if not key_was_known and verified.head.sender_key in state.keys:
-                self._reopen(state, verified)
-            self._look_back(state)
-
-    def _take_in(
-        self,
-        state: StreamState,
-        verified: VerifiedStatement,
-        offset: int,
-        after: ChainState,
-        *,
-        flag: str,
-        refused: str,
-    ) -> None:
-        head = verified.head
-        state.move(after)
-        state.update(
-            directory_version=max(state.row.directory_version, head.directory_version),
-            accepted_at=self._micros,
-            eliciting=state.row.eliciting + head.elicits_receipt,
-        )
-        self._hashes[state.stream, head.epoch, head.seq] = verified.statement_hash
-        self._delivery.take(state, verified, offset, flag=flag, refused=refused)
-
-    def _gap(
-        self,
-        state: StreamState,
-        verified: VerifiedStatement,
-        received: Received,
-        step: chain.Gap | chain.Early,
-        refused: str,
-    ) -> None:
-        if isinstance(step, chain.Early):
-            state.passed_over = True
-            return
-        wait = state.wait
-        if wait is None or wait.code != "GAP":
-            log.warning("stream.gap", stream=str(state.stream), missing=str(step.missing))
-            state.stand(Wait("GAP", received.offset, self._now))
-            self.seeks[state.stream] = Seek(None, self._now)
-            return
-        # Met below where the stream waits: the topic has changed, and the wait is now for this one.
-        state.stand(wait._replace(offset=min(wait.offset, received.offset)))
-        if self._now - wait.since < self._gap_wait:
-            self.seeks[state.stream] = Seek(received.offset, wait.since + self._gap_wait)
-        else:
-            held = state.chain
-            if held is None:  # a gap lies above something held
-                raise AssertionError(str(state.stream))
-            after = chain.after_gap(verified.head, verified.statement_hash, chain=held)
-            self._take_in(state, verified, received.offset, after, flag="AFTER_GAP", refused=refused)
-            log.error("stream.after_gap", stream=str(state.stream), missing=str(step.missing))
-            self._look_back(state)
-
-    def _look_back(self, state: StreamState) -> None:
-        """Read once more what was passed over before there was a gap that it may fill."""
-        if state.passed_over and state.gaps:
-            state.passed_over = False
-            self.seeks[state.stream] = Seek(None, self._now)
-
-    def _stand_still(self, state: StreamState, code: str, offset: int) -> None:
-        wait = state.wait
-        if wait is None or wait.code != code:
-            log.warning("stream.held", stream=str(state.stream), code=code)
-            wait = Wait(code, offset, self._now)
-        state.stand(wait._replace(offset=min(wait.offset, offset)))
-        self.seeks[state.stream] = Seek(offset, self._now + RETRY)
-
-    def _reopen(self, state: StreamState, verified: VerifiedStatement) -> None:
-        """Open what came before the late announcement of its sender key."""
-        self._delivery.flush()
-        for record in inbox.keyless_records(self._connection, state.stream, verified.head.epoch):
-            again = proven(record, stream=state.stream, directory=self._directory, now=self._now)
-            if isinstance(again, VerifiedStatement) and again.head.sender_key == verified.head.sender_key:
-                self._delivery.reopen(state, again)
-
-    def _truncated(self, state: StreamState, spans: Sequence[Span]) -> None:
-        if spans:
-            self._delivery.flush()
-        for span in spans:
-            for row in inbox.statements_between(self._connection, state.stream, span.after, span.before):
-                self._evidence.append(truncated(state.stream, row, at=self._micros))
-                log.error("stream.truncated", stream=str(state.stream), epoch=row.epoch, seq=row.seq)
-
-    def _equivocation(
-        self, state: StreamState, verified: VerifiedStatement, place: chain.Place, expected: bytes
-    ) -> None:
-        log.error("stream.equivocation", stream=str(state.stream), epoch=place.epoch, seq=place.seq)
-        self._evidence.append(equivocation(verified, expected, at=self._micros))
-
-    def _refuse(
-        self, state: StreamState, received: Received, refusal: RecordRefused | StatementRefused
-    ) -> None:
-        log.warning(
-            "record.refused",
-            stream=str(state.stream),
-            offset=received.offset,
-            code=refusal.code,
-            fault=refusal.text,
-        )
-        self._delivery.refuse(refused_record(state.stream, received, refusal, at=self._micros))
-
-    def _hash_at(self, stream: Stream, epoch: int, seq: int) -> bytes | None:
-        return self._hashes.get((stream, epoch, seq)) or inbox.hash_at(self._connection, stream, epoch, seq)
-
-    def _prev_at(self, state: StreamState, verified: VerifiedStatement) -> tuple[int, int] | None:
-        """Return where the statement stands that the opener of an epoch goes on from."""
-        head = verified.head
-        if head.seq > 0 or head.prev == GENESIS_PREV or state.row.seq < 0:
-            return None
-        for (stream, epoch, seq), known in self._hashes.items():
-            if stream == state.stream and known == head.prev:
-                return epoch, seq
-        return inbox.place_of(self._connection, state.stream, head.prev)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from almenara.errors import StatementRefused
+from almenara.errors import Code, RecordRefused, StatementRefused
 from almenara.store.quarantine import Evidence, Refusal
 
 if TYPE_CHECKING:
@@ -57,3 +57,16 @@ def truncated(stream: Stream, kept: Kept, *, at: int) -> Evidence:
         kept_at=at,
         record=kept.record,
     )
+
+
+def too_late(verified: VerifiedStatement) -> RecordRefused | StatementRefused:
+    """Return why a statement of an ended epoch or key is refused: no later one goes on from it."""
+    place = f"statement {verified.stream} {verified.head.epoch}/{verified.head.seq}"
+    if verified.ended:
+        # Of an unproven author: whoever stole the key could write as many as he likes.
+        return RecordRefused(
+            Code.KEY_NOT_VALID,
+            f"{place}: its key has ended, and its successor does not go on from it; ask "
+            f"{verified.stream.publisher}",
+        )
+    return StatementRefused(Code.OLD_EPOCH, f"{place}: its epoch has ended")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from almenara.errors import Code
 from almenara.store.inbox import ChainRow
 from almenara.wire.chain import ChainState
 
@@ -14,6 +15,13 @@ if TYPE_CHECKING:
 
     from almenara.model.ids import Stream
     from almenara.wire.chain import OpenGap
+
+
+class Seek(NamedTuple):
+    """Read a stream on from this offset (None: its start), but not before `at`."""
+
+    offset: int | None
+    at: datetime
 
 
 class Wait(NamedTuple):
@@ -26,6 +34,38 @@ class Wait(NamedTuple):
     code: str
     offset: int
     since: datetime
+
+
+LINKS_MAX = 200_000
+"""Statements of ended keys held a stream until their successor speaks, at some 200 bytes each: months of
+an honest stream. Beyond it the oldest are given up, so that a thief who writes more fills no memory."""
+
+
+class EndedKeys:
+    """Statements signed with a key that has ended, and which of them the successor stands by.
+
+    passed over --> link (hash, prev) --the successor names it, or what follows it--> proven
+    """
+
+    def __init__(self) -> None:
+        self.links: dict[bytes, bytes] = {}
+        self.proven: set[bytes] = set()
+        self.stood_by = b""  # the last head that the successor's heartbeats named
+
+    def hold(self, statement_hash: bytes, prev: bytes) -> None:
+        """Note a statement that nothing proves yet."""
+        self.links[statement_hash] = prev
+        if len(self.links) > LINKS_MAX:
+            del self.links[next(iter(self.links))]
+
+    def prove(self, named: bytes) -> bool:
+        """Take a statement that the successor names, and all before it, for proven; tell if any is held."""
+        if named not in self.links:
+            return False
+        while (prev := self.links.pop(named, None)) is not None:
+            self.proven.add(named)
+            named = prev
+        return True
 
 
 class StreamState:
@@ -41,6 +81,8 @@ class StreamState:
         self.keys: dict[bytes, bytes | None] = {}
         self.wait: Wait | None = None
         self.passed_over = False  # a statement that proved nothing when it came; a gap may prove it
+        self.ended = EndedKeys()
+        self.links_lost = False  # the transaction failed that used them; they are read again
         self._committed = (self.row, self.gaps)
 
     @property
@@ -67,9 +109,15 @@ class StreamState:
     def stand(self, wait: Wait | None) -> None:
         """Note what the stream waits for, None when it flows; the store shows it to those who ask."""
         self.wait = wait
-        code = "" if wait is None else wait.code
+        code = wait.code if wait is not None else Code.KEY_NOT_VALID if self.ended.links else ""
         if self.row.wait_code != code:
             self.update(wait_code=code)
+
+    def go_back(self, offset: int) -> None:
+        """Have the stream read again from an offset, after a crash too."""
+        self.update(next_offset=min(self.row.next_offset, offset), ended_from=-1)
+        self.ended.links.clear()
+        self.links_lost = False
 
     def move(self, chain: ChainState) -> None:
         """Take the chain as a step left it."""
@@ -86,3 +134,5 @@ class StreamState:
         self.keys.clear()
         self.wait = None
         self.passed_over = False
+        self.ended = EndedKeys()
+        self.links_lost = self.row.ended_from >= 0

@@ -22,7 +22,7 @@ from almenara.bus.received import Access
 from almenara.clock import to_micros
 from almenara.errors import AlmenaraError, Code, Refused, Unavailable
 from almenara.store import inbox
-from almenara.subscriber.absorb import Absorbed, Absorber, Seek
+from almenara.subscriber.absorb import Absorbed, Absorber
 from almenara.trust.directory import Standing
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from almenara.model.ids import MemberId, Stream
     from almenara.store.database import Store
     from almenara.subscriber.directory import DirectoryFollower
+    from almenara.subscriber.state import Seek
     from almenara.trust.directory import Directory
     from almenara.trust.heldkeys import HeldKeys
     from almenara.trust.keys import SealingKey
@@ -102,7 +103,8 @@ class Subscriber:
 
     async def _receive(self, reader: Reader, stopping: asyncio.Event) -> None:
         batch: list[tuple[Stream, Received]] = []
-        assigned_for: tuple[int, tuple[Stream, ...]] | None = None
+        assigned_for: tuple[object, ...] | None = None
+        judged_by: frozenset[tuple[bytes, bool]] = frozenset()
         loop = asyncio.get_running_loop()
         probe_at = 0.0
         expired = False
@@ -117,14 +119,15 @@ class Subscriber:
                 await asyncio.sleep(self._settings.retry_s)
                 continue
             expired = False
-            wanted = (directory.version, directory.streams_read_by(self._member, now=now))
+            streams, keys = directory.streams_read_by(self._member, now=now), directory.signing_key_ends()
+            wanted = (directory.version, streams, keys)
             unread = any(access is not Access.READABLE for access in reader.access.values())
             if wanted != assigned_for or (unread and loop.time() >= probe_at):
                 # What was fetched and not yet absorbed comes again: the offsets stand in the store.
                 batch = []
                 await self._take_up_keys(directory)
-                if await self._assign(reader, wanted[1]):
-                    assigned_for = wanted
+                if await self._assign(reader, streams, again=keys != judged_by):
+                    assigned_for, judged_by = wanted, keys
                 probe_at = loop.time() + self._settings.probe_interval_s
             async with asyncio.TaskGroup() as tasks:
                 polling = tasks.create_task(self._poll(reader))
@@ -147,9 +150,15 @@ class Subscriber:
         await self._sealing_keys.take_up(() if listed is None else (listed.key_id,))
         self._absorber.reader = self._absorber.reader._replace(sealing_keys=self._sealing_keys.keys)
 
-    async def _assign(self, reader: Reader, streams: Sequence[Stream]) -> bool:
-        """Read these streams, each from where the store stands; return whether broker and store let us."""
+    async def _assign(self, reader: Reader, streams: Sequence[Stream], *, again: bool) -> bool:
+        """Read these streams, each from where the store stands; return whether broker and store let us.
+
+        `again` goes back to what was passed over for its signing key, for those listed have changed.
+        """
         try:
+            if again:
+                await self._store.write(lambda connection: self._absorber.look_again(connection, streams))
+                self._absorber.committed()
             states = await self._store.read(lambda connection: self._absorber.states(connection, streams))
             self._streams = {stream.topic(self._federation): stream for stream in streams}
             positions = {t: states[stream].row.next_offset or None for t, stream in self._streams.items()}

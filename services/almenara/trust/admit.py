@@ -64,7 +64,9 @@ CLOCK_TOLERANCE = timedelta(minutes=5)
 class VerifiedLink(msgspec.Struct, frozen=True, kw_only=True):
     """A statement whose author is proven: a member's, on its own stream; its chain is not judged.
 
-    Which content it has is proven, too, by its hash; whether that is at hand is not said.
+    Which content it has is proven, too, by its hash; whether that is at hand is not said. A key that
+    has `ended` proves no time: whoever has it now can write any date, so that only the chain can show
+    whether its member stands by the statement (SPEC, chain).
     """
 
     stream: Stream
@@ -73,6 +75,7 @@ class VerifiedLink(msgspec.Struct, frozen=True, kw_only=True):
     statement: Statement
     record: bytes
     key_id: bytes
+    ended: bool
 
 
 class VerifiedStatement(VerifiedLink, frozen=True, kw_only=True):
@@ -90,11 +93,15 @@ class ReadStatement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VerifiedHeartbeat(msgspec.Struct, frozen=True, kw_only=True):
-    """A heartbeat whose author is proven; its directory may be newer than the reader's."""
+    """A heartbeat whose author is proven; its directory may be newer than the reader's.
+
+    One signed with a key that has `ended` says nothing: it stands in no chain that could prove it.
+    """
 
     stream: Stream
     heartbeat: Heartbeat
     record: bytes
+    ended: bool
 
 
 class OpenedMessage(NamedTuple):
@@ -185,7 +192,7 @@ def _heartbeat(
     directory: Directory,
 ) -> VerifiedHeartbeat:
     heartbeat = _decode_heartbeat(record.payload)
-    _require_in_force(key, member, heartbeat.issued_at)
+    _require_begun(key, member, heartbeat.issued_at)
     if record.content:
         raise RecordRefused(
             Code.MALFORMED, f"record on {stream}: a heartbeat with a content, which it cannot have; drop it"
@@ -193,12 +200,14 @@ def _heartbeat(
     _require_own_stream(heartbeat, member, stream=stream, directory=directory)
     if member.id not in directory.audience(stream.audience).members:
         raise StatementRefused(Code.NOT_IN_AUDIENCE, _not_in_audience(stream, directory))
-    return VerifiedHeartbeat(stream=stream, heartbeat=heartbeat, record=value)
+    return VerifiedHeartbeat(
+        stream=stream, heartbeat=heartbeat, record=value, ended=key.valid_until is not None
+    )
 
 
 def _statement(record: SignedRecord, member: Member, key: SigningKeyEntry) -> Statement:
     statement = _decode_statement(record.payload)
-    _require_in_force(key, member, statement.head.issued_at)
+    _require_begun(key, member, statement.head.issued_at)
     return statement
 
 
@@ -227,6 +236,7 @@ def _link(
         statement=statement,
         record=value,
         key_id=key.key_id,
+        ended=key.valid_until is not None,
     )
 
 
@@ -369,12 +379,9 @@ def _proven_signer(
     return member, key
 
 
-def _require_in_force(key: SigningKeyEntry, member: Member, issued_at: int) -> None:
-    # Still a RecordRefused: a key outside its time proves nothing, whoever holds it by now.
-    moment = from_micros(issued_at)
-    if moment < key.valid_from - CLOCK_TOLERANCE or (
-        key.valid_until is not None and moment >= key.valid_until
-    ):
+def _require_begun(key: SigningKeyEntry, member: Member, issued_at: int) -> None:
+    # Its end is not asked for here: no date that a statement bears could prove that it came before.
+    if from_micros(issued_at) < key.valid_from - CLOCK_TOLERANCE:
         _refuse_key(key, member)
 
 

@@ -185,6 +185,15 @@ class Directory(msgspec.Struct, frozen=True, kw_only=True):
             )
         return found
 
+    def is_in_force(self, key_id: bytes) -> bool:
+        """Tell whether a signing key is listed without an end."""
+        found = self._signers.get(key_id)
+        return found is not None and found[1].valid_until is None
+
+    def signing_key_ends(self) -> frozenset[tuple[bytes, bool]]:
+        """Return the id of every signing key, and whether it has ended: what a reader may believe."""
+        return frozenset((key_id, key.valid_until is not None) for key_id, (_, key) in self._signers.items())
+
     def audiences_of(self, member: MemberId, *, now: datetime) -> tuple[Audience, ...]:
         """Return the audiences that include the member and are not over, sorted by id."""
         found = (self.audiences[key] for key in sorted(self.audiences))

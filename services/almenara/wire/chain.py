@@ -10,6 +10,7 @@
     two claims on one place -> Equivocation
     inside an open gap      -> Fill          if it links to an end of the gap, else Early
     none of these           -> BeforeAnchor in the reader's epoch, OldEpoch in an earlier one
+    signed with an ended key -> Fill if what follows names it, Unproven until the successor has spoken
 
 Everything here is a pure function of values: the caller looks up what it holds, and commits the
 state that a step carries together with the statement. A crash between the two leaves the old state,
@@ -146,16 +147,20 @@ class Early(msgspec.Struct, frozen=True, kw_only=True):
     gap: OpenGap
 
 
+class Unproven(msgspec.Struct, frozen=True, kw_only=True):
+    """Hold: its key has ended, and nothing seen of its successor leads back to it yet."""
+
+
 class BeforeAnchor(msgspec.Struct, frozen=True, kw_only=True):
     """Ignore and count: older than where this reader began."""
 
 
 class OldEpoch(msgspec.Struct, frozen=True, kw_only=True):
-    """Refuse: its epoch has ended, and it is no ancestor of what followed."""
+    """Refuse: its epoch or its key has ended, and it is no ancestor of what followed."""
 
 
 Accepted: TypeAlias = Anchor | Next | NewEpoch | Fill
-Step: TypeAlias = Accepted | Duplicate | Equivocation | Gap | Early | BeforeAnchor | OldEpoch
+Step: TypeAlias = Accepted | Duplicate | Equivocation | Gap | Early | Unproven | BeforeAnchor | OldEpoch
 
 
 def judge(
@@ -165,14 +170,22 @@ def judge(
     chain: ChainState | None,
     known: bytes | None,
     prev_at: tuple[int, int] | None,
+    ended: bool = False,
+    superseded: bool = True,
 ) -> Step:
     """Return what the statement does to the chain.
 
     `chain` is None while nothing is held. `known` is the hash held at (head.epoch, head.seq), if
     any. `prev_at` is the place of the held statement whose hash is head.prev, if any; it matters
     only at seq 0. The author must be proven already.
+
+    `ended` says that its key has an end, and that no word of the successor leads back to it: then
+    only what a held statement names is accepted. `superseded` says that the head of the chain was
+    signed with a key in force: then the successor has spoken, and what it left out stays out.
     """
     here = Place(head.epoch, head.seq)
+    if ended:
+        return _judge_ended(head, statement_hash, chain, known, prev_at, superseded=superseded)
     if chain is None:
         return Anchor(
             chain=ChainState(epoch=head.epoch, seq=head.seq, hash=statement_hash),
@@ -184,6 +197,31 @@ def judge(
     if here > chain.place:
         return _judge_ahead(head, statement_hash, chain, prev_at)
     return _judge_behind(head, statement_hash, chain, prev_at)
+
+
+def _judge_ended(
+    head: Head,
+    statement_hash: bytes,
+    chain: ChainState | None,
+    known: bytes | None,
+    prev_at: tuple[int, int] | None,
+    *,
+    superseded: bool,
+) -> Step:
+    """Judge a statement that whoever has the ended key could have made today, whatever its dates say."""
+    if chain is None:
+        return Unproven()
+    here = Place(head.epoch, head.seq)
+    held = chain.hash if here == chain.place else known
+    if held == statement_hash:
+        return Duplicate()
+    if held is not None or here > chain.place:
+        # No evidence against its member: two statements of a stolen key show that it was stolen.
+        return OldEpoch() if superseded else Unproven()
+    step = _judge_behind(head, statement_hash, chain, prev_at)
+    gap = _gap_around(chain, here)
+    named = any(each.high_prev == statement_hash and _may_precede(here, each.high) for each in chain.gaps)
+    return step if named or gap is None else Early(gap=gap)
 
 
 def after_gap(head: Head, statement_hash: bytes, *, chain: ChainState) -> ChainState:

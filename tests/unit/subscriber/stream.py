@@ -23,11 +23,13 @@ from unit.model.drafts import ALERT
 from unit.trust.federation import AR, KEYS, NOW, PE, REGION, directory
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from almenara.model.messages import Message
     from almenara.store.outbox import OwnHead
     from almenara.trust.directory import Directory
+    from almenara.trust.keyuri import Signer
 
 GAP_WAIT = timedelta(seconds=60)
 HEARTBEAT_EVERY = timedelta(seconds=30)
@@ -42,10 +44,13 @@ def alert(number: int, **changes: Any) -> Message:  # noqa: ANN401 - any field
 class Author:
     """A member that publishes on one audience and keeps every record it made, in order."""
 
-    def __init__(self, member: MemberId = PE, audience: AudienceId = REGION) -> None:
+    def __init__(
+        self, member: MemberId = PE, audience: AudienceId = REGION, *, keys: Sequence[Signer] = ()
+    ) -> None:
         self.member = member
         self.stream = Stream(audience, member)
-        self._sealer = Sealer(federation="ams", member=member, signing_keys=HeldKeys([KEYS[member].signing]))
+        held: HeldKeys[Signer] = HeldKeys(keys or [KEYS[member].signing])
+        self._sealer = Sealer(federation="ams", member=member, signing_keys=held)
         self.head: OwnHead | None = None
         self.records: list[bytes] = []
 
@@ -70,10 +75,14 @@ class Author:
         self.records.extend(record.record for record in draft.records)
         return self.records[-1]
 
-    def beats(self, at: datetime = NOW) -> bytes:
+    def beats(self, at: datetime = NOW, known: Directory | None = None) -> bytes:
         """Return a heartbeat about the head as it stands."""
         record = self._sealer.heartbeat(
-            self.stream.audience, self.head, directory=directory(), now=at, next_by=at + HEARTBEAT_EVERY
+            self.stream.audience,
+            self.head,
+            directory=known or directory(),
+            now=at,
+            next_by=at + HEARTBEAT_EVERY,
         )
         self.records.append(record)
         return record

@@ -8,6 +8,7 @@ import pytest
 
 from almenara.wire.chain import (
     NOWHERE,
+    Accepted,
     Anchor,
     BeforeAnchor,
     ChainState,
@@ -24,6 +25,7 @@ from almenara.wire.chain import (
     Place,
     Span,
     Step,
+    Unproven,
     after_gap,
     apply,
     compare_claim,
@@ -55,7 +57,7 @@ def read(links: Iterable[Link], chain: ChainState | None = None) -> ChainState:
             assert chain is not None
             chain = after_gap(link.head, link.hash, chain=chain)
         else:
-            assert not isinstance(done, Duplicate | Equivocation | Early | BeforeAnchor | OldEpoch)
+            assert isinstance(done, Accepted)
             chain = done.chain
     assert chain is not None
     return chain
@@ -114,6 +116,45 @@ def test_another_hash_at_a_held_place_of_an_ended_epoch_is_an_equivocation() -> 
     assert step(FORK[0], chain, known=FIRST[5].hash) == Equivocation(
         place=Place(1, 5), expected=FIRST[5].hash
     )
+
+
+def ended(
+    link: Link, chain: ChainState | None, *, known: bytes | None = None, superseded: bool = False
+) -> Step:
+    """Judge a statement whose key has ended; the chain's head is of that key too unless `superseded`."""
+    return judge(
+        link.head, link.hash, chain=chain, known=known, prev_at=None, ended=True, superseded=superseded
+    )
+
+
+@pytest.mark.parametrize(
+    "link", [FIRST[4], FIRST[6], Link(2, 0, FIRST[3].hash)], ids=["next", "gap", "epoch"]
+)
+def test_an_ended_key_adds_nothing_before_its_successor_has_spoken_and_never_after(link: Link) -> None:
+    assert ended(link, None) == Unproven()
+    assert ended(link, read(FIRST[:4])) == Unproven()
+    assert ended(link, read(FIRST[:4]), superseded=True) == OldEpoch()
+
+
+def test_an_ended_key_makes_no_evidence_against_its_member() -> None:
+    chain = read(FIRST[:7])
+    assert ended(FIRST[5], chain, known=FIRST[5].hash) == Duplicate()
+    assert ended(FIRST[6], chain) == Duplicate()
+    assert ended(FORK[0], chain, known=FIRST[5].hash) == Unproven()
+    assert ended(FORK[0], chain, known=FIRST[5].hash, superseded=True) == OldEpoch()
+
+
+def test_in_a_gap_an_ended_key_fills_what_a_held_statement_names_and_nothing_else() -> None:
+    chain = read([*FIRST[:3], FIRST[6]])
+    assert isinstance(ended(FIRST[5], chain, superseded=True), Fill)
+    for link in (FIRST[3], FIRST[4], Link(1, 5, FIRST[4].hash, "fork"), Link(1, 3, b"\7" * 32)):
+        assert ended(link, chain, superseded=True) == Early(gap=gap(FIRST[2], FIRST[6]))
+
+
+def test_what_lies_below_all_that_is_held_stays_there() -> None:
+    chain = read(FIRST[4:6])
+    assert ended(FIRST[2], chain) == BeforeAnchor()
+    assert ended(FIRST[2], read([Link(2, 0, FIRST[9].hash)]), superseded=True) == OldEpoch()
 
 
 def test_a_higher_seq_is_a_gap_and_opens_one_after_the_wait() -> None:

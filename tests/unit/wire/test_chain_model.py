@@ -23,6 +23,7 @@ from almenara.wire.chain import (
     Place,
     Span,
     Step,
+    Unproven,
     after_gap,
     judge,
 )
@@ -95,7 +96,7 @@ class Reader:
             case Equivocation():
                 self.alarms += 1
                 return False
-            case Duplicate() | BeforeAnchor() | OldEpoch():
+            case Duplicate() | BeforeAnchor() | OldEpoch() | Unproven():
                 return False
             case _:
                 assert_never(step)
