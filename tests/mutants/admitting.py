@@ -38,7 +38,7 @@ MUTANTS = (
         ADMIT,
         "    moment = from_micros(issued_at)",
         "    moment = key.valid_from",
-        f"{TESTS}::test_a_key_speaks_for_its_member_in_its_time_alone",
+        f"{TESTS}::test_a_key_speaks_for_its_member_from_its_start_on",
     ),
     Mutant(
         "the content may be exchanged",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mutants.mutant import Mutant
 
+STOLEN = "tests/attacks/test_stolen_key.py"
 ABSORB = "tests/unit/subscriber/test_absorb.py"
 WATCH = "tests/unit/node/test_watch.py"
 
@@ -39,9 +40,37 @@ MUTANTS = (
     Mutant(
         "a heartbeat shown again sets the clock back",
         "subscriber/poll.py",
-        "        if beat.next_by < state.row.next_by:",
-        "        if beat.next_by < 0:",
+        "        if verified.ended or beat.next_by < state.row.next_by:",
+        "        if verified.ended or beat.next_by < 0:",
         f"{ABSORB}::test_a_heartbeat_claims_the_head_and_an_older_one_changes_nothing",
+    ),
+    Mutant(
+        "a heartbeat of a stolen key proves what it names",
+        "subscriber/poll.py",
+        "        if verified.ended or beat.next_by < state.row.next_by:",
+        "        if beat.next_by < state.row.next_by:",
+        f"{STOLEN}::test_a_heartbeat_of_an_ended_key_says_nothing",
+    ),
+    Mutant(
+        "a stolen key goes on",
+        "wire/chain.py",
+        "    if ended:\n        return _judge_ended(",
+        "    if ended and superseded:\n        return _judge_ended(",
+        f"{STOLEN}::test_a_thief_adds_nothing_once_the_reader_knows",
+    ),
+    Mutant(
+        "a far epoch of a stolen key locks its member out",
+        "subscriber/poll.py",
+        "            held = self._set_aside(state, held, chain.Place(head.epoch, head.seq))",
+        "            pass",
+        f"{STOLEN}::test_what_was_stored_before_stays_and_the_successor_goes_on",
+    ),
+    Mutant(
+        "what came before its key was listed is lost",
+        "subscriber/poll.py",
+        "                state.update(unknown_from=received.offset)",
+        "                pass",
+        f"{STOLEN}::test_a_key_that_the_reader_does_not_know_yet_is_judged_again",
     ),
     Mutant(
         "a heartbeat of another chain is believed",
