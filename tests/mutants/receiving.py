@@ -52,7 +52,7 @@ MUTANTS = (
         f"{STOLEN}::test_a_heartbeat_of_an_ended_key_says_nothing",
     ),
     Mutant(
-        "a stolen key goes on",
+        "a stolen key goes on where its successor has not spoken",
         "wire/chain.py",
         "    if ended:\n        return _judge_ended(",
         "    if ended and superseded:\n        return _judge_ended(",
