@@ -29,7 +29,10 @@ from kafka.admin import (
     ResourceType,
 )
 from kafka.net.compat import KafkaNetClient
+from kafka.protocol.admin import AlterClientQuotasRequest, DescribeClientQuotasRequest
 
+from almenara.bus.drift import Drift
+from almenara.bus.quotas import Quota
 from almenara.bus.topics import AclRule, Operation, Pattern, Resource
 from almenara.errors import AlmenaraError, Code, Misconfigured, Refused, Unavailable
 
@@ -52,6 +55,7 @@ VISIBLE_TIMEOUT_S = 10.0
 """Wait until a change shows: some 50 ms on an idle broker."""
 
 _VISIBLE_POLL_S = 0.02
+_ADDRESS = "ip"  # a kind of entity beside principals and clients
 
 _ANY_ACL = ACLFilter(
     principal=None,
@@ -77,18 +81,6 @@ class ClusterState(NamedTuple):
 
     cluster_id: str
     brokers: int
-
-
-class Drift(msgspec.Struct, frozen=True, kw_only=True):
-    """What `sync` had to change; empty when the cluster was as the directory says."""
-
-    topics_created: tuple[str, ...] = ()
-    topics_changed: tuple[str, ...] = ()
-    acls_created: tuple[AclRule, ...] = ()
-    acls_removed: tuple[AclRule, ...] = ()
-
-    def __bool__(self) -> bool:
-        return any((self.topics_created, self.topics_changed, self.acls_created, self.acls_removed))
 
 
 class Admin:
@@ -176,8 +168,20 @@ class Admin:
             await self._call(lambda client: _delete_acls(client, rules))
             await _until(self.acls, lambda found: found.isdisjoint(rules))
 
-    async def sync(self, topics: Iterable[TopicSettings], acls: Collection[AclRule]) -> Drift:
-        """Make the cluster hold these topics and exactly these rules; return what was changed.
+    async def quotas(self) -> frozenset[Quota]:
+        """Return the limits of all principals and clients; those of addresses are not ours."""
+        return await self._call(_read_quotas)
+
+    async def set_quotas(self, wanted: Collection[Quota], *, remove: Collection[Quota] = ()) -> None:
+        """Set limits and remove others; return when they are in force."""
+        if wanted or remove:
+            await self._call(lambda client: _alter_quotas(client, wanted, remove))
+            await _until(self.quotas, lambda found: found >= set(wanted) and found.isdisjoint(remove))
+
+    async def sync(
+        self, topics: Iterable[TopicSettings], acls: Collection[AclRule], quotas: Collection[Quota] = ()
+    ) -> Drift:
+        """Make the cluster hold these topics and exactly these rules and limits; return what was changed.
 
         The cluster belongs to the federation, so a rule that the directory does not ask for is a
         hole and goes, whoever it favours. Other topics stay: only a person deletes records. A crash
@@ -188,11 +192,18 @@ class Admin:
         found = await self.acls()
         await self.delete_acls(found - wanted)
         await self.create_acls(wanted - found)
+        limits = await self.quotas()
+        set_anew = frozenset(quotas) - limits
+        replaced = {(quota.entity, quota.key) for quota in set_anew}
+        extra = {quota for quota in limits - frozenset(quotas) if (quota.entity, quota.key) not in replaced}
+        await self.set_quotas(set_anew, remove=extra)
         return Drift(
             topics_created=created,
             topics_changed=changed,
             acls_created=tuple(sorted(wanted - found)),
             acls_removed=tuple(sorted(found - wanted)),
+            quotas_set=tuple(sorted(set_anew, key=str)),
+            quotas_removed=tuple(sorted(extra, key=str)),
         )
 
     async def _call(self, work: Callable[[KafkaAdminClient], T]) -> T:
@@ -323,6 +334,38 @@ def _delete_acls(client: KafkaAdminClient, rules: Collection[AclRule]) -> None:
     for _, _, error in client.delete_acls(list(map(_acl_filter, rules))):
         if error is not kafka.errors.NoError:
             raise error
+
+
+def _ask(client: KafkaAdminClient, request: Any) -> Any:  # noqa: ANN401 - kafka-python has no types
+    # It has these messages of the protocol, and no call of its own for them.
+    return client._manager.run(client._manager.send, request)  # noqa: SLF001
+
+
+def _read_quotas(client: KafkaAdminClient) -> frozenset[Quota]:
+    answer = _ask(client, DescribeClientQuotasRequest(components=[], strict=False))
+    _raise_for(answer.error_code)
+    return frozenset(
+        Quota(entity=entity, key=each.key, value=each.value)
+        for entry in answer.entries or ()
+        for entity in [tuple(sorted((part.entity_type, part.entity_name) for part in entry.entity))]
+        for each in entry.values
+        if entity[0][0] != _ADDRESS
+    )
+
+
+def _alter_quotas(client: KafkaAdminClient, wanted: Collection[Quota], remove: Collection[Quota]) -> None:
+    # One entry for each entity: Kafka refuses a second one.
+    changes: dict[tuple[tuple[str, str | None], ...], list[tuple[str, float, bool]]] = {}
+    for quota in [*remove, *wanted]:
+        changes.setdefault(quota.entity, []).append((quota.key, quota.value, quota in remove))
+    entries = [([*entity], ops) for entity, ops in changes.items()]
+    for entry in _ask(client, AlterClientQuotasRequest(entries=entries, validate_only=False)).entries:
+        _raise_for(entry.error_code)
+
+
+def _raise_for(code: int) -> None:
+    if code:
+        raise kafka.errors.for_code(code)
 
 
 def _acl(rule: AclRule) -> ACL:

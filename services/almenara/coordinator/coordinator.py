@@ -79,6 +79,10 @@ def report(outcome: Outcome) -> None:
         log.error("topic.reverted", topic=topic, found="deleted", version=outcome.version)
     for topic in outcome.reverted.topics_changed:
         log.error("topic.reverted", topic=topic, found="changed", version=outcome.version)
+    for quota in outcome.reverted.quotas_set:
+        log.error("quota.reverted", quota=str(quota), found="changed", version=outcome.version)
+    for quota in outcome.reverted.quotas_removed:
+        log.error("quota.reverted", quota=str(quota), found="added", version=outcome.version)
     if outcome.turned_away is not None:
         log.warning(
             "connections.turned_away", certificates=sorted(outcome.turned_away), version=outcome.version
@@ -90,6 +94,7 @@ def report(outcome: Outcome) -> None:
             topics_created=len(outcome.changed.topics_created),
             acls_created=len(outcome.changed.acls_created),
             acls_removed=len(outcome.changed.acls_removed),
+            quotas_set=len(outcome.changed.quotas_set),
             files_published=len(outcome.published),
         )
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
+from almenara.bus.quotas import Limits
 from almenara.errors import Code, Misconfigured, Refused
 from almenara.model.ids import federation_name
 
@@ -34,6 +35,7 @@ class FederationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     replication: _Replication = 1
     timestamp_interval_s: _Interval = 3600.0
     sync_interval_s: _Interval = 5.0
+    quotas: Limits = Limits()
 
 
 _TEMPLATE = """\
@@ -53,11 +55,18 @@ replication = {replication}
 # with the directory.
 timestamp_interval_s = 3600.0
 sync_interval_s = 5.0
+
+# What each member may use of each broker: bytes a second, and percent of the time of one of its threads.
+# Who uses more is slowed down, and loses nothing.
+[quotas]
+producer_byte_rate = {quotas.producer_byte_rate}
+consumer_byte_rate = {quotas.consumer_byte_rate}
+request_percentage = {quotas.request_percentage}
 """
 
 
 def settings_text(settings: FederationSettings) -> str:
-    """Return `federation.toml` with a comment on each key; the intervals are the defaults.
+    """Return `federation.toml` with a comment on each key; intervals and quotas are the defaults.
 
     Raises Misconfigured CONFIGURATION for a host or an address that is none.
     """
@@ -71,6 +80,7 @@ def settings_text(settings: FederationSettings) -> str:
         bootstrap=settings.bootstrap,
         hosts=", ".join(f'"{host}"' for host in settings.hosts),
         replication=settings.replication,
+        quotas=settings.quotas,
     )
 
 

@@ -1,6 +1,6 @@
-"""Does the cluster hold what the directory says: topics, access lists, and the directory itself?
+"""Does the cluster hold what the directory says: topics, access, quotas, and the directory itself?
 
-    lock -> directory as readers see it -> topics and rules -> synced.json -> directory topic
+    lock -> directory as readers see it -> topics, rules, quotas -> synced.json -> directory topic
          -> certificates to turn away
 
 The rules come before the directory that speaks of them, so that a reader finds what it is told of.
@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from almenara.bus.admin import Admin, Drift
+from almenara.bus.admin import Admin
+from almenara.bus.drift import Drift
 from almenara.bus.kafka import Reader, Sender, answers
+from almenara.bus.quotas import DEFAULT_LIMITS, Limits, Quota, client_quotas
 from almenara.bus.topics import AclRule, TopicSettings, directory_settings, stream_acls, stream_topic
 from almenara.bus.turned_away import turn_away
 from almenara.coordinator.lock import locked_async
@@ -46,6 +48,7 @@ class Wanted(NamedTuple):
 
     topics: tuple[TopicSettings, ...]
     acls: frozenset[AclRule]
+    quotas: frozenset[Quota]
     turned_away: frozenset[str]
     """Names of members' certificates that must not even connect."""
 
@@ -56,6 +59,7 @@ class Synced(msgspec.Struct, frozen=True, kw_only=True):
     cluster_id: str
     topics: tuple[TopicSettings, ...]
     acls: frozenset[AclRule]
+    quotas: frozenset[Quota] = frozenset()
     turned_away: frozenset[str] = frozenset()
 
 
@@ -75,8 +79,10 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.changed or self.published or self.turned_away is not None)
 
 
-def wanted(directory: Directory, *, replication: int, now: datetime) -> Wanted:
-    """Return the topics and the rules that the directory asks for at that time.
+def wanted(
+    directory: Directory, *, replication: int, now: datetime, limits: Limits = DEFAULT_LIMITS
+) -> Wanted:
+    """Return the topics, the rules and the quotas that the directory asks for at that time.
 
     A member that is suspended or has left gets no rule, nor does anybody in an audience that is over.
     The topics stay for their readers: Kafka deletes what has passed its retention.
@@ -92,6 +98,11 @@ def wanted(directory: Directory, *, replication: int, now: datetime) -> Wanted:
         for audience in directory.audiences.values()
         for member in sorted(audience.members)
     )
+    generations = {
+        member.id: (member.generation,)
+        for member in directory.members.values()
+        if member.status is MemberStatus.ACTIVE
+    }
     acls = stream_acls(
         federation,
         audiences={
@@ -99,15 +110,12 @@ def wanted(directory: Directory, *, replication: int, now: datetime) -> Wanted:
             for audience in directory.audiences.values()
             if not audience.is_over(now)
         },
-        generations={
-            member.id: (member.generation,)
-            for member in directory.members.values()
-            if member.status is MemberStatus.ACTIVE
-        },
+        generations=generations,
     )
     return Wanted(
         topics=(directory_settings(federation, replication=replication), *streams),
         acls=acls,
+        quotas=client_quotas(generations, limits),
         turned_away=turned_away(directory),
     )
 
@@ -132,6 +140,8 @@ def undone(drift: Drift, before: Synced | None, want: Wanted) -> Drift:
         topics_changed=tuple(name for name in drift.topics_changed if name in same),
         acls_created=tuple(rule for rule in drift.acls_created if rule in before.acls),
         acls_removed=tuple(rule for rule in drift.acls_removed if rule not in before.acls),
+        quotas_set=tuple(quota for quota in drift.quotas_set if quota in before.quotas),
+        quotas_removed=tuple(quota for quota in drift.quotas_removed if quota not in before.quotas),
     )
 
 
@@ -177,20 +187,22 @@ class Cluster:
         cluster = await self.admin.describe()
         async with locked_async(federation.lock_path):
             files, directory = await asyncio.to_thread(federation.published, now)
-            want = wanted(directory, replication=federation.settings.replication, now=now)
+            settings = federation.settings
+            want = wanted(directory, replication=settings.replication, now=now, limits=settings.quotas)
             before = _read_synced(federation.folder, cluster.cluster_id)
-            drift = await self.admin.sync(want.topics, want.acls)
+            drift = await self.admin.sync(want.topics, want.acls, want.quotas)
             after = Synced(
                 cluster_id=cluster.cluster_id,
                 topics=want.topics,
                 acls=want.acls,
+                quotas=want.quotas,
                 turned_away=want.turned_away,
             )
             if after != before:
                 data = msgspec.json.encode(after, order="deterministic")
                 replace_file(federation.folder / SYNCED_FILE, data)
             published = await self._publish(directory_topic(federation.name), files)
-            if not federation.settings.bootstrap:
+            if not settings.bootstrap:
                 turn_away(federation.folder / "broker", want.turned_away)
         known = frozenset() if before is None else before.turned_away
         return Outcome(

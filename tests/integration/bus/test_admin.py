@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from almenara.bus.admin import Admin, Drift
+from almenara.bus.admin import Admin
+from almenara.bus.drift import Drift
 from almenara.bus.topics import (
     AclRule,
     Operation,

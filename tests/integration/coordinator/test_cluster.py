@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from almenara import clock
-from almenara.bus.admin import Admin, Drift
+from almenara.bus.admin import Admin
+from almenara.bus.drift import Drift
 from almenara.bus.kafka import Reader, Sender
-from almenara.bus.topics import AclRule, Operation, stream_acls
+from almenara.bus.quotas import DEFAULT_LIMITS, Limits, Quota, client_quotas
+from almenara.bus.topics import AclRule, Operation, stream_acls, stream_topic
 from almenara.cli.__main__ import almenara
 from almenara.cli.app import run
+from almenara.coordinator.federation import Federation
 from almenara.coordinator.sync import Cluster
 from almenara.errors import Code, Refused
-from almenara.model.ids import REGION, MemberId
+from almenara.model.ids import REGION, MemberId, Stream
 from almenara.trust.refresh import refresh
 from almenara.trust.targets import build_directory
 
@@ -103,6 +110,64 @@ async def test_a_deleted_topic_comes_back_and_is_told(site: FederationSite) -> N
         await cluster.admin.delete_topics(["ams.region.ar"])
         outcome = await cluster.sync(site.federation, now=clock.now())
     assert outcome.reverted == Drift(topics_created=("ams.region.ar",))
+
+
+async def test_a_topic_whose_settings_drifted_is_put_back_and_told(site: FederationSite) -> None:
+    await site.sync()
+    short = stream_topic(
+        Stream(REGION, MemberId("AR")), federation="ams", retention=timedelta(hours=1), replication=1
+    )
+    async with Cluster.connect(site.federation) as cluster:
+        await cluster.admin.ensure_topics([short])
+        outcome = await cluster.sync(site.federation, now=clock.now())
+        assert outcome.reverted == Drift(topics_changed=(short.name,))
+        assert not await cluster.sync(site.federation, now=clock.now())
+
+
+async def test_quotas_that_drifted_are_put_back_and_told_apart(site: FederationSite) -> None:
+    await site.sync()
+    wanted = client_quotas({MemberId("PE"): (1,)}, DEFAULT_LIMITS)
+    (rate,) = [quota for quota in wanted if quota.key == "producer_byte_rate"]
+    raised = msgspec.structs.replace(rate, value=1e12)
+    hole = Quota(entity=(("client-id", None), ("user", "PE.1")), key="producer_byte_rate", value=1e12)
+    async with Cluster.connect(site.federation) as cluster:
+        before = await cluster.admin.quotas()
+        assert wanted < before
+        await cluster.admin.set_quotas([raised, hole])
+        outcome = await cluster.sync(site.federation, now=clock.now())
+        assert outcome.reverted == Drift(quotas_set=(rate,), quotas_removed=(hole,))
+        assert await cluster.admin.quotas() == before
+        assert not await cluster.sync(site.federation, now=clock.now())
+
+
+async def test_a_member_that_floods_is_slowed_down_and_the_others_are_not(site: FederationSite) -> None:
+    lower = msgspec.structs.replace(site.federation.settings, quotas=Limits(producer_byte_rate=50_000.0))
+    limited = Federation(site.federation.folder, lower)
+    # Kafka measures over ten seconds: half a megabyte is still within the quota, and not a byte more.
+    flood = [bytes(110_000) for _ in range(6)]
+    async with Cluster.connect(limited) as cluster:
+        outcome = await cluster.sync(limited, now=clock.now())
+        assert {quota.value for quota in outcome.changed.quotas_set} == {50_000.0}
+        assert outcome.reverted == Drift()  # a person changed the settings: no alarm
+    async with (
+        Sender(site.broker.bootstrap, site.context("PE")) as floods,
+        Sender(site.broker.bootstrap, site.context("AR")) as other,
+        asyncio.TaskGroup() as tasks,
+    ):
+        await floods.send("ams.region.pe", [b"opens the connection"])
+        await other.send("ams.region.ar", [b"opens the connection"])
+        began = time.monotonic()
+        flooding = tasks.create_task(one_by_one(floods, "ams.region.pe", flood))
+        await one_by_one(other, "ams.region.ar", [b"an alert"] * 5)
+        assert not flooding.done()
+        await flooding
+    assert time.monotonic() - began > 0.8
+    await site.sync()
+
+
+async def one_by_one(sender: Sender, topic: str, values: list[bytes]) -> None:
+    for value in values:
+        await sender.send(topic, [value])
 
 
 @pytest.mark.parametrize("damage", [b"junk", None], ids=["overwritten", "deleted"])

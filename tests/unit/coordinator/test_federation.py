@@ -115,11 +115,13 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     [
         ('name = "ams"\nsync_intervall_s = 1.0', "sync_intervall_s"),
         ('name = "ams"\nsync_interval_s = 0.0', "sync_interval_s"),
+        ('name = "ams"\n[quotas]\nproducer_byte_rate = 0.0', "producer_byte_rate"),
+        ('name = "ams"\n[quotas]\nproducer_rate = 1.0', "producer_rate"),
         ('name = "ams"\nreplication = "3"', "replication"),
         ('name = "A"', "federation name"),
         ("name = ", "federation.toml"),
     ],
-    ids=["unknown key", "zero interval", "wrong type", "wrong name", "not TOML"],
+    ids=["unknown key", "zero interval", "no bytes", "unknown quota", "wrong type", "wrong name", "not TOML"],
 )
 def test_settings_that_cannot_serve_are_named(federation: Federation, text: str, named: str) -> None:
     (federation.folder / "federation.toml").write_text(text)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from almenara.bus.admin import Drift
+from almenara.bus.drift import Drift
+from almenara.bus.quotas import Quota
 from almenara.bus.topics import AclRule, Operation
 from almenara.coordinator.federation import Federation
 from almenara.coordinator.sync import Synced, Wanted, undone, wanted
@@ -79,6 +80,28 @@ def test_a_suspended_member_has_no_rule(directory: Directory) -> None:
     ]
 
 
+def test_a_member_is_limited_for_as_long_as_it_is_active(directory: Directory) -> None:
+    suspended = msgspec.structs.replace(directory.members[PE], status=MemberStatus.SUSPENDED)
+    without = msgspec.structs.replace(directory, members={**directory.members, PE: suspended})
+    limited = {quota.entity for quota in wanted(directory, replication=1, now=NOW).quotas}
+    assert limited == {(("user", f"{member}.1"),) for member in ("AR", "CL", "PE")}
+    assert {quota.entity for quota in wanted(without, replication=1, now=NOW).quotas} == limited - {
+        (("user", "PE.1"),)
+    }
+
+
+def quota(value: float, name: str = "PE.1") -> Quota:
+    return Quota(entity=(("user", name),), key="request_percentage", value=value)
+
+
+def test_a_quota_put_back_is_told_from_one_that_the_settings_changed(directory: Directory) -> None:
+    want = wanted(directory, replication=1, now=NOW)
+    held = frozenset({quota(1), quota(2, "UY.1")})
+    before = Synced(cluster_id="x", topics=(), acls=frozenset(), quotas=held)
+    drift = Drift(quotas_set=(quota(1), quota(3)), quotas_removed=(quota(2, "UY.1"), quota(9, "XX.1")))
+    assert undone(drift, before, want) == Drift(quotas_set=(quota(1),), quotas_removed=(quota(9, "XX.1"),))
+
+
 def rule(principal: str) -> AclRule:
     return AclRule(principal=f"User:{principal}", operation=Operation.READ, name="ams.directory")
 
@@ -105,7 +128,7 @@ def test_only_what_the_coordinator_had_made_otherwise_is_undone(directory: Direc
         acls_created=(rule("PE.1"), rule("CL.1")),
         acls_removed=(rule("UY.1"), rule("XX.1")),
     )
-    assert undone(drift, before, Wanted(known, frozenset(), frozenset())) == Drift(
+    assert undone(drift, before, Wanted(known, frozenset(), frozenset(), frozenset())) == Drift(
         topics_created=("ams.region.pe",),
         topics_changed=("ams.region.pe",),
         acls_created=(rule("PE.1"),),
