@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from almenara.model.ids import REGION, Stream
 from almenara.trust.directory import Expiries, MemberStatus
-from almenara.trust.repository import Repository, root_fingerprint
+from almenara.trust.refresh import root_fingerprint
+from almenara.trust.repository import Repository
 from almenara.trust.targets import (
     FEDERATION_TARGET,
     MEMBERS,

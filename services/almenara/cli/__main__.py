@@ -23,6 +23,7 @@ COMMANDS = {
     "doctor": Lazy("almenara.cli.doctor:doctor", "Find out what is wrong, and what to do."),
     "verify": Lazy("almenara.cli.verify:verify", "Prove who signed an exported record, offline."),
     "audience": Lazy("almenara.cli.audience:audience", "Say who shares what with whom."),
+    "directory": Lazy("almenara.cli.directory:directory", "Sign the directory in a quorum of coordinators."),
     "coordinator": Lazy("almenara.cli.coordinator:coordinator", "Keep the cluster as the directory says."),
     "quarantine": Lazy("almenara.cli.quarantine:quarantine", "See what was refused, and why."),
     "epoch": Lazy("almenara.cli.epoch:epoch", "Begin anew after the store was restored."),

@@ -18,7 +18,7 @@ from almenara.store.tables import SCHEMA_VERSION
 from almenara.trust.admission import RENEWAL_TIME, read_admission
 from almenara.trust.continuity import TrustedDirectory
 from almenara.trust.directory import GRACE, MemberStatus, Standing
-from almenara.trust.repository import root_fingerprint
+from almenara.trust.refresh import root_fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from almenara.cli.options import federation_folder, output_format
-from almenara.errors import Code, Misconfigured
+from almenara.cli.quorums import founding_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from almenara.trust.rolekeys import Thresholds
 
 
 @click.group()
@@ -28,22 +26,11 @@ def federation() -> None:
 @federation.command()
 @click.option("--state", type=click.Path(path_type=Path), required=True, help="Folder to make.")
 @click.option("--name", required=True, help="Short name, a-z and 0-9: every topic begins with it.")
-@click.option("--title", default="All members", help="Title of the audience of all members.")
 @click.option(
     "--host", "hosts", multiple=True, help="A name of the broker beside localhost; may be repeated."
 )
-@click.option(
-    "--bootstrap", default="", help="Address of your own brokers; without it the embedded one serves."
-)
 @click.option("--replication", default=1, help="Brokers that hold each record: 3 in service.")
-@click.option("--retention-days", default=90, help="How long the region keeps its messages.")
-@click.option(
-    "--quorum",
-    "quorums",
-    multiple=True,
-    metavar="ROLE=M/N",
-    help="Of N keys of a role M must sign, as in root=3/5 and targets=2/3; may be repeated. [default: 1/1]",
-)
+@founding_options
 def init(
     *,
     state: Path,
@@ -54,19 +41,24 @@ def init(
     replication: int,
     retention_days: int,
     quorums: Sequence[str],
+    keys: Sequence[str],
 ) -> None:
     """Make the folder of a new federation.
 
     It gets a signed directory, a TLS authority, the broker's certificate, and the audience `region`
-    of all members. Nothing that exists is overwritten.
+    of all members. Nothing that exists is overwritten; a directory that `almenara directory init` has
+    begun there is taken as it is.
 
     \b
     Example:
       almenara federation init --state D --name ams
     """
     from almenara import clock
+    from almenara.cli.quorums import named_keys, say_where_keys_go, thresholds
+    from almenara.coordinator import ceremony
     from almenara.coordinator.federation import Federation
 
+    begun = ceremony.founded(state)
     made = Federation.init(
         state,
         name=name,
@@ -76,12 +68,22 @@ def init(
         replication=replication,
         title=title,
         retention_days=retention_days,
-        thresholds=_thresholds(quorums),
+        thresholds=thresholds(quorums),
+        named=named_keys(keys),
     )
     click.echo(f"{made.name}: federation made in {state}")
-    click.echo(f"root fingerprint: {made.fingerprint}")
-    click.echo("members compare it with theirs, over the telephone: it is what all trust begins with")
+    if ceremony.open_repository(state).version == 0:
+        first = state / ceremony.PROPOSALS / ceremony.FIRST
+        click.echo("the first version of its directory waits for signatures; each holder runs")
+        click.echo(f"  almenara directory sign {first} --key KEY")
+        click.echo("and with enough of them")
+        click.echo(f"  almenara directory publish {first}")
+    else:
+        click.echo(f"root fingerprint: {made.fingerprint}")
+        click.echo("members compare it with theirs, over the telephone: it is what all trust begins with")
     click.echo("")
+    if not begun:
+        say_where_keys_go(state)
     if not bootstrap:
         click.echo("next, the broker, which stays in the foreground:")
         click.echo(f"  almenara broker run --state {state}")
@@ -119,26 +121,3 @@ def show(state: Path, output: str) -> None:
         {"field": "audiences", "value": ", ".join(sorted(directory.audiences))},
     ]
     write_rows(rows, output)
-
-
-def _thresholds(quorums: Sequence[str]) -> Thresholds:
-    from almenara.trust.rolekeys import Quorum, Thresholds
-
-    thresholds = Thresholds()
-    for text in quorums:
-        role, _, quorum = text.partition("=")
-        threshold, _, keys = quorum.partition("/")
-        if role not in Thresholds.__struct_fields__ or not (threshold.isdecimal() and keys.isdecimal()):
-            raise Misconfigured(
-                Code.CONFIGURATION,
-                f"--quorum {text!r}: not ROLE=M/N with a role of {', '.join(Thresholds.__struct_fields__)}; "
-                "write it as in root=3/5",
-            )
-        thresholds = _with(thresholds, role, Quorum(int(threshold), int(keys)))
-    return thresholds
-
-
-def _with(thresholds: Thresholds, role: str, quorum: object) -> Thresholds:
-    import msgspec
-
-    return msgspec.structs.replace(thresholds, **{role: quorum})

@@ -199,7 +199,7 @@ def export(*, name: str, target: Path, sender: str, disclose: bool, config: Path
     from almenara.cli.reach import load, reading
     from almenara.errors import Code, Misconfigured
     from almenara.trust.exported import ExportedRecord, verify_exported
-    from almenara.trust.repository import root_fingerprint
+    from almenara.trust.refresh import root_fingerprint
     from almenara.trust.secretfile import replace_file
 
     settings = load(config)

@@ -128,6 +128,9 @@ def admit(enrolments: Sequence[Path], folder: Path, *, key_reset: bool) -> None:
     node raises an alarm, and believes it after 24 hours or once its administrator approves it. Ask
     the member by telephone first.
 
+    Where several coordinators sign, the first call leaves a proposal and ends with exit status 3; the
+    same call, once that is published, writes the admissions.
+
     \b
     Example:
       almenara member admit PE/enrolment.json --federation D
@@ -137,8 +140,7 @@ def admit(enrolments: Sequence[Path], folder: Path, *, key_reset: bool) -> None:
     from almenara.coordinator.federation import Federation
 
     federation = Federation.open(folder)
-    for enrolment in enrolments:
-        _admit_one(federation, enrolment, now=clock.now(), key_reset=key_reset)
+    _admit(federation, enrolments, now=clock.now(), key_reset=key_reset)
     bring_to_cluster(federation)
     click.echo(f"root fingerprint, to compare by telephone: {federation.fingerprint}")
     click.echo("")
@@ -147,27 +149,33 @@ def admit(enrolments: Sequence[Path], folder: Path, *, key_reset: bool) -> None:
         click.echo(f"  almenara node run --config {enrolment.with_name('member.toml')}")
 
 
-def _admit_one(federation: Federation, enrolment: Path, *, now: datetime, key_reset: bool) -> None:
+def _admit(federation: Federation, paths: Sequence[Path], *, now: datetime, key_reset: bool) -> None:
     from almenara.trust.enrolment import ENROLMENT_MAX
     from almenara.trust.renewal import is_renewal
     from almenara.trust.secretfile import replace_file
 
+    read = {}
     try:
-        with enrolment.open("rb") as file:
-            data = file.read(ENROLMENT_MAX + 1)
-        if is_renewal(data):
-            admission = federation.renew_member(data, now=now)
-        else:
-            admission = federation.admit(data, now=now, key_reset=key_reset)
-        path = enrolment.with_name("admission.json")
-        replace_file(path, admission.to_bytes(), mode=0o644)
+        for path in paths:
+            with path.open("rb") as file:
+                read[path] = file.read(ENROLMENT_MAX + 1)
+        enrolments = {path: data for path, data in read.items() if not is_renewal(data)}
+        admissions = {}
+        if enrolments:
+            # All in one version of the directory: where several coordinators sign, they sign but once.
+            made = federation.admit_all(tuple(enrolments.values()), now=now, key_reset=key_reset)
+            admissions = dict(zip(enrolments, made, strict=True))
+        for path, data in read.items():
+            admission = admissions.get(path) or federation.renew_member(data, now=now)
+            written = path.with_name("admission.json")
+            replace_file(written, admission.to_bytes(), mode=0o644)
+            click.echo(f"{admission.member}: admitted, {written} is for the member")
     except OSError as exc:
         raise Misconfigured(
             Code.CONFIGURATION,
-            f"{exc.filename or enrolment}: cannot be read or written ({exc.strerror}); name the member's "
-            "enrolment.json in a folder that you may write",
+            f"{exc.filename}: cannot be read or written ({exc.strerror}); name the member's enrolment.json "
+            "in a folder that you may write",
         ) from exc
-    click.echo(f"{admission.member}: admitted, {path} is for the member")
 
 
 def _country(identifier: str) -> str:

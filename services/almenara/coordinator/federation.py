@@ -17,20 +17,22 @@ import msgspec
 
 from almenara.bus.configuration import Ports
 from almenara.bus.principals import BROKER, COORDINATOR
+from almenara.coordinator import ceremony
 from almenara.coordinator.audiences import amended, new_audience
 from almenara.coordinator.founding import found
 from almenara.coordinator.lock import locked
 from almenara.coordinator.membership import admitted, changed
 from almenara.coordinator.renewals import renewed_certificate
 from almenara.coordinator.settings import FederationSettings, load_settings
-from almenara.errors import Code, Misconfigured, Refused
+from almenara.errors import Code, Misconfigured, Refused, Unavailable
 from almenara.trust.admission import Admission
 from almenara.trust.certificates import issue_for_request, load_ca, member_name
 from almenara.trust.enrolment import read_enrolment
 from almenara.trust.operators import issue_operator, renewal_due
-from almenara.trust.refresh import METADATA, refresh
+from almenara.trust.refresh import METADATA, refresh, root_fingerprint
 from almenara.trust.renewal import read_renewal
-from almenara.trust.repository import TIMESTAMP_LIFETIME, Repository, root_fingerprint
+from almenara.trust.repository import TIMESTAMP_LIFETIME
+from almenara.trust.rolekeys import Thresholds
 from almenara.trust.targets import (
     FEDERATION_TARGET,
     AudienceFile,
@@ -43,14 +45,17 @@ from almenara.trust.targets import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from tuf.api.metadata import Root
 
     from almenara.coordinator.audiences import AudienceChange
     from almenara.coordinator.membership import MemberChange
     from almenara.model.ids import AudienceId, MemberId
     from almenara.trust.directory import Audience, AudienceKind, Directory, Member
     from almenara.trust.enrolment import Enrolment
-    from almenara.trust.rolekeys import Thresholds
+    from almenara.trust.hybrid import HybridKey
+    from almenara.trust.repository import Repository
 
 RETENTION_DAYS = 90
 """How long the region keeps its messages unless a person decides otherwise: a season of controls."""
@@ -66,8 +71,9 @@ class Published(NamedTuple):
 class Federation:
     """The coordinator's folder of one federation; `init` or `open` one.
 
-    Methods that change or sign raise Unavailable TIMED_OUT while another command holds the lock,
-    Misconfigured KEY_UNREADABLE when too few keys of a role are here.
+    Methods that change or sign raise Unavailable TIMED_OUT while another command holds the lock, and
+    SIGNATURES_MISSING when too few keys of the targets are here: the change then waits as a proposal,
+    and the same call again, once it is published, completes what depends on it.
     """
 
     def __init__(self, folder: Path, settings: FederationSettings) -> None:
@@ -87,13 +93,22 @@ class Federation:
         title: str = "All members",
         retention_days: int = RETENTION_DAYS,
         thresholds: Thresholds | None = None,
+        named: Mapping[str, Sequence[HybridKey]] | None = None,
     ) -> Federation:
         """Create a federation in a folder and open it; see founding.py for what is made.
 
         Raises Refused FORMAT for its name, Misconfigured if the folder holds parts of one already.
         """
         settings = FederationSettings(name=name, hosts=hosts, bootstrap=bootstrap, replication=replication)
-        found(folder, settings, title=title, retention_days=retention_days, thresholds=thresholds, now=now)
+        wish = ceremony.Founding(
+            name=name,
+            title=title,
+            retention_days=retention_days,
+            bootstrap=bootstrap,
+            thresholds=thresholds or Thresholds(),
+            named=named or {},
+        )
+        found(folder, settings, wish, now=now)
         return cls.open(folder)
 
     @classmethod
@@ -315,17 +330,24 @@ class Federation:
         """
         with locked(self.lock_path):
             repository = self._repository()
+            moved = self._state_bootstrap(repository)
             signed_at = repository.expires.timestamp - TIMESTAMP_LIFETIME
             due = now >= signed_at + timedelta(seconds=self.settings.timestamp_interval_s)
-            if not (self._state_bootstrap(repository) or due):
+            if not (moved or due):
                 return False
-            try:
-                self._publish(repository, now)
-            except Misconfigured:
-                # The keys of the targets are elsewhere; the online roles must not wait for them.
-                if due:
-                    self._repository().sign_timestamp(now)
-                raise
+            if due:  # first: the online roles must not wait for keys that are elsewhere
+                repository.sign_timestamp(now)
+            idle = ceremony.waiting(self.folder, repository.base, now=now) is None
+            wanted = moved or repository.renewal_due(now)
+            if wanted and idle and ceremony.can_publish(repository, now=now):
+                ceremony.submit(self.folder, repository, now=now)
+            elif moved:
+                raise Unavailable(
+                    Code.SIGNATURES_MISSING,
+                    f"directory: the brokers are at {self.bootstrap()} now, and it says otherwise; run: "
+                    f"almenara directory propose --federation {self.folder}",
+                    retry_after_s=3600.0,
+                )
             return True
 
     def renew_certificates(self, now: datetime) -> tuple[Path, ...]:
@@ -345,19 +367,31 @@ class Federation:
                     renewed.append(path)
         return tuple(renewed)
 
+    def propose(
+        self, draft: Callable[[Repository], Root] | None, *, now: datetime
+    ) -> ceremony.Waiting | None:
+        """Propose a next root that `draft` makes, or else to renew the targets; return where it waits.
+
+        Raises what `ceremony.submit` raises.
+        """
+        with locked(self.lock_path):
+            repository = self._repository()
+            self._state_bootstrap(repository)
+            root = None if draft is None else draft(repository)
+            return ceremony.submit(self.folder, repository, now=now, root=root)
+
     @contextmanager
     def _changing(self, now: datetime) -> Iterator[Repository]:
-        """Lend the repository for one change, then sign and publish it as one version."""
+        """Lend the repository for one change, then sign and publish it as one version (ceremony.py)."""
         with locked(self.lock_path):
             repository = self._repository()
             yield repository
-            self._state_bootstrap(repository)
-            self._publish(repository, now)
-
-    def _publish(self, repository: Repository, now: datetime) -> None:
-        # Judged before it is signed: a version that readers refuse would stop the federation.
-        self._drafted(repository)
-        repository.publish(now)
+            if repository.changed or ceremony.can_publish(repository, now=now):
+                self._state_bootstrap(repository)
+            if not repository.changed:
+                repository.sign_timestamp(now)
+            elif (waits := ceremony.submit(self.folder, repository, now=now)) is not None:
+                raise waits.error()
 
     def _drafted(self, repository: Repository) -> Directory:
         """Return the directory that the files set so far make; raise DirectoryRefused if none."""
@@ -387,4 +421,4 @@ class Federation:
         return Published(files, build_directory(verified))
 
     def _repository(self) -> Repository:
-        return Repository.open(self.folder / "directory")
+        return ceremony.require_published(self.folder)

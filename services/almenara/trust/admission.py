@@ -20,8 +20,7 @@ from cryptography.x509.oid import NameOID
 from almenara.errors import Code, Misconfigured, Refused
 from almenara.model.ids import MemberId, federation_name, member_id
 from almenara.trust.certificates import load_certificate, load_tls_key
-from almenara.trust.refresh import refresh
-from almenara.trust.repository import root_fingerprint
+from almenara.trust.refresh import refresh, root_fingerprint
 from almenara.trust.targets import build_directory
 
 if TYPE_CHECKING:

@@ -26,8 +26,7 @@ from almenara.errors import Code, DirectoryRefused, RecordRefused, Refused, Stat
 from almenara.model.ids import AudienceId, MemberId, Stream, audience_id, member_id
 from almenara.trust.admit import OpenedMessage, VerifiedStatement, proven, read_statement
 from almenara.trust.directory import Directory
-from almenara.trust.refresh import METADATA, published_name, refresh
-from almenara.trust.repository import root_fingerprint
+from almenara.trust.refresh import METADATA, published_name, refresh, root_fingerprint
 from almenara.trust.targets import build_directory
 from almenara.wire.messages import decode_batch
 from almenara.wire.seal import open_sealed

@@ -8,6 +8,7 @@ compares with the store.
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 from tuf.api.exceptions import (
@@ -18,11 +19,14 @@ from tuf.api.exceptions import (
     RepositoryError,
 )
 from tuf.api.metadata import Metadata, Root, Snapshot, TargetFile, Targets, Timestamp
+from tuf.api.serialization import DeserializationError
+from tuf.ngclient.config import UpdaterConfig
 from tuf.ngclient.fetcher import FetcherInterface
 from tuf.ngclient.updater import Updater
 
 from almenara.errors import Code, DirectoryRefused, Unavailable
 from almenara.trust.directory import Expiries
+from almenara.trust.hybrid import require_hybrid
 from almenara.trust.targets import VerifiedTargets
 
 if TYPE_CHECKING:
@@ -33,6 +37,9 @@ if TYPE_CHECKING:
 METADATA = "metadata/"
 TARGETS = "targets/"
 """Where the two kinds of files stand, in the topic's keys as in a folder."""
+
+TIMESTAMP_MAX = 64 * 1024
+"""Bytes of the timestamp: two hybrid signatures alone come near python-tuf's own cap of 16 KiB."""
 
 _NOT_FOUND = 404
 
@@ -50,6 +57,16 @@ class _Files(FetcherInterface):
         return iter((data,))
 
 
+def root_fingerprint(root: bytes) -> str:
+    """Return the SHA-256, in hex, of the first root's file: what members compare by hand."""
+    return hashlib.sha256(root).hexdigest()
+
+
+def root_name(version: int) -> str:
+    """Return the name under which a version of the root is published."""
+    return f"{METADATA}{version}.root.json"
+
+
 def refresh(files: Mapping[str, bytes], *, cache: Path, root: bytes, now: datetime) -> VerifiedTargets:
     """Return the newest target files, proven from the first root on, which was compared by hand.
 
@@ -59,11 +76,13 @@ def refresh(files: Mapping[str, bytes], *, cache: Path, root: bytes, now: dateti
     """
     cache.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
+        _require_hybrid_roots(files, root)
         updater = Updater(
             str(cache),
             METADATA,
             target_base_url=TARGETS,
             fetcher=_Files(files),
+            config=UpdaterConfig(timestamp_max_length=TIMESTAMP_MAX),
             bootstrap=root,
         )
         # python-tuf reads the clock when it starts; here time is a value, as everywhere.
@@ -84,6 +103,24 @@ def refresh(files: Mapping[str, bytes], *, cache: Path, root: bytes, now: dateti
         raise Unavailable(
             Code.DIRECTORY_MISSING, f"directory: {exc}; it is still being published, or was cut short"
         ) from exc
+
+
+def _require_hybrid_roots(files: Mapping[str, bytes], first: bytes) -> None:
+    """Return if no root on the way names another kind of key; raise DirectoryRefused if one does.
+
+    python-tuf knows a dozen kinds and would accept any that a root names. It reads the versions one
+    after the other; what is no root is left to it to refuse.
+    """
+    data: bytes | None = first
+    while data is not None:
+        try:
+            signed = Metadata[Root].from_bytes(data).signed
+        except DeserializationError:
+            return
+        if signed.type != Root.type:
+            return
+        require_hybrid(signed)
+        data = files.get(root_name(signed.version + 1))
 
 
 def _verified(files: Mapping[str, bytes], cache: Path) -> VerifiedTargets:

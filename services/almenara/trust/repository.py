@@ -1,149 +1,164 @@
 """How do the coordinators sign and publish the directory?
 
-A TUF repository in a folder: `metadata/`, `targets/` and `keys/`. Every file of a version is
-written before the timestamp that leads to it, which is replaced whole. So the timestamp on disk
-is the state: what a crash or a missing key leaves beyond it is overwritten by the next version and
-never published.
+A TUF repository in a folder: `metadata/`, `targets/`, and in `keys/` the role keys at hand. What a
+version says is a proposal (proposal.py), whoever signs it; the online roles are signed here, when it
+is published. Every file of a version is written before the timestamp that leads to it, which is
+replaced whole. So the timestamp on disk is the state: what a crash or a missing key leaves beyond it,
+a new root too, is overwritten by the next version and never published.
 
     root       m of n, offline   a year
-    targets    m of n            half a year: the members', audiences' and federation's files
+    targets    m of n, offline   half a year: the members', audiences' and federation's files
     snapshot   online            two weeks, signed again when half of it is over
     timestamp  online            24 hours, signed again hourly (DESIGN 4)
 """
 
 from __future__ import annotations
 
-import hashlib
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, TypeVar
 
-from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
-from tuf.api.serialization import DeserializationError
+import msgspec
+from tuf.api.exceptions import UnsignedMetadataError
+from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets, Timestamp
 
 from almenara.errors import Code, Misconfigured
 from almenara.model.ids import federation_name
 from almenara.trust.directory import Expiries
-from almenara.trust.refresh import METADATA, published_name
-from almenara.trust.rolekeys import SignedRole, Thresholds, create_role_keys, sign_role
+from almenara.trust.judged import judge, require_complete, with_signatures
+from almenara.trust.proposal import (
+    NOTHING,
+    ROOT_LIFETIME,
+    TARGET_MAX,
+    TARGETS_LIFETIME,
+    Base,
+    propose,
+)
+from almenara.trust.published import TIMESTAMP_FILE, Published, metadata_name, read_published
+from almenara.trust.refresh import published_name, root_name
+from almenara.trust.rolekeys import Thresholds, create_role_key, first_root, keys_at_hand
 from almenara.trust.secretfile import replace_file
 from almenara.trust.targets import FEDERATION_TARGET, FederationFile, encode_target
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-ROOT_LIFETIME = timedelta(days=365)
-TARGETS_LIFETIME = timedelta(days=180)
+    from almenara.trust.hybrid import HybridKey
+    from almenara.trust.proposal import Proposal
+
 SNAPSHOT_LIFETIME = timedelta(days=14)
 TIMESTAMP_LIFETIME = timedelta(hours=24)
 
-TARGET_MAX = 900_000
-"""Bytes of a target file: with its name it must fit a Kafka record of a million."""
-
-_ROOT_SUFFIX = ".root.json"
-_TIMESTAMP_FILE = f"{METADATA}timestamp.json"
 _PUBLIC_MODE = 0o644
 
-
-def root_fingerprint(root: bytes) -> str:
-    """Return the SHA-256, in hex, of the first root's file: what members compare by hand."""
-    return hashlib.sha256(root).hexdigest()
+_Online = TypeVar("_Online", Snapshot, Timestamp)
 
 
 class Repository:
-    """The coordinators' copy of the directory; `create` or `open` one."""
+    """The coordinators' copy of the directory, proven when it is opened; `create`, `open` or `new` one."""
 
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        root: Root,
-        targets: Targets,
-        snapshot: Snapshot,
-        timestamp: Timestamp,
-        files: Mapping[str, bytes],
-    ) -> None:
+    def __init__(self, folder: Path, *, published: Published | None) -> None:
         self._folder = folder
-        self._root = root
-        self._targets = targets
-        self._snapshot = snapshot
-        self._timestamp = timestamp
-        self._draft = dict(files)
+        self._published = published
+        self._draft = dict(self.base.files)
+
+    @classmethod
+    def new(cls, folder: Path) -> Repository:
+        """Return a repository of which nothing is published yet.
+
+        Raises Misconfigured CONFIGURATION if the folder holds one.
+        """
+        if (folder / TIMESTAMP_FILE).exists():
+            raise Misconfigured(
+                Code.CONFIGURATION, f"{folder}: holds a directory already; open it or name another folder"
+            )
+        return cls(folder, published=None)
 
     @classmethod
     def create(
         cls, folder: Path, *, federation: str, now: datetime, thresholds: Thresholds | None = None
     ) -> Repository:
-        """Create role keys and the first version, which holds the federation's file alone.
+        """Create all role keys and the first version, which holds the federation's file alone.
 
         No schema is allowed until that file is set to allow it. Raises Refused FORMAT for the name,
         Misconfigured CONFIGURATION if the folder holds a repository or a quorum cannot be met. A
         crash leaves a folder to remove.
         """
         federation_name(federation)
-        if (folder / _root_name(1)).exists():
-            raise Misconfigured(
-                Code.CONFIGURATION, f"{folder}: holds a directory already; open it or name another folder"
-            )
-        keys = _keys(folder)
-        keys.mkdir(mode=0o700, parents=True, exist_ok=True)
-        root = create_role_keys(keys, thresholds or Thresholds(), expires=_end(now, ROOT_LIFETIME))
-        _write(folder / _root_name(1), sign_role(Metadata(root), folder=keys, root=root))
+        repository = cls.new(folder)
         file = encode_target(FederationFile(federation=federation, schemas=()))
-        # Version 0 stands for nothing published: the first of each is made by `publish`.
-        blank = cls(
-            folder,
-            root=root,
-            targets=_version(Targets(expires=now), 0),
-            snapshot=_version(Snapshot(expires=now), 0),
-            timestamp=_version(Timestamp(expires=now), 0),
-            files={FEDERATION_TARGET: file},
-        )
-        blank.publish(now)
-        return blank
+        repository.set_target(FEDERATION_TARGET, file)
+        proposal = repository.founding(thresholds or Thresholds(), named={}, by="", now=now)
+        repository.install(proposal, now)
+        return repository
 
     @classmethod
     def open(cls, folder: Path) -> Repository:
-        """Return the repository of a folder; raise Misconfigured CONFIGURATION if there is none."""
-        try:
-            root = _load(folder, _root_name(max(_root_versions(folder), default=1)), Root)
-            timestamp = _load(folder, _TIMESTAMP_FILE, Timestamp)
-            snapshot = _load(folder, _name("snapshot", timestamp.snapshot_meta.version), Snapshot)
-            targets = _load(folder, _name("targets", snapshot.meta["targets.json"].version), Targets)
-            files = {
-                name: (folder / published_name(file)).read_bytes() for name, file in targets.targets.items()
-            }
-        except (OSError, DeserializationError) as exc:
+        """Return the repository of a folder, proven from its first root on, whether it has expired or not.
+
+        Raises Misconfigured CONFIGURATION if there is none.
+        """
+        return cls(folder, published=read_published(folder))
+
+    @property
+    def base(self) -> Base:
+        """Return what is published: what the next version builds on."""
+        return NOTHING if self._published is None else self._published.base
+
+    def copy_to(self, folder: Path) -> None:
+        """Write the published files into a folder, in their order; raise OSError if it cannot be written.
+
+        A crash leaves the version that stood there before, or this one.
+        """
+        for name, data in self.files():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            replace_file(folder / name, data, mode=_PUBLIC_MODE)
+
+    @property
+    def in_force(self) -> Published:
+        """Return what is published; raise Misconfigured CONFIGURATION before the first version."""
+        if self._published is None:
             raise Misconfigured(
-                Code.CONFIGURATION, f"{folder}: holds no directory ({exc}); create one or name its folder"
-            ) from exc
-        return cls(folder, root=root, targets=targets, snapshot=snapshot, timestamp=timestamp, files=files)
+                Code.CONFIGURATION,
+                f"{self._folder}: nothing is published yet; sign and publish the first version",
+            )
+        return self._published
 
     @property
     def version(self) -> int:
-        """Return the published version of the directory."""
-        return self._targets.version
+        """Return the published version of the directory, 0 before the first."""
+        return self.base.version("targets")
 
     @property
     def expires(self) -> Expiries:
         """Return when each role of the published version expires."""
+        now = self.in_force
         return Expiries(
-            root=self._root.expires,
-            targets=self._targets.expires,
-            snapshot=self._snapshot.expires,
-            timestamp=self._timestamp.expires,
+            root=now.root.expires,
+            targets=now.targets.expires,
+            snapshot=now.snapshot.expires,
+            timestamp=now.timestamp.expires,
         )
 
     @property
     def targets(self) -> Mapping[str, bytes]:
-        """Return the target files as the next `publish` will publish them."""
+        """Return the target files as the next version will have them."""
         return dict(self._draft)
+
+    @property
+    def changed(self) -> bool:
+        """Tell whether a target file was set or removed since the published version."""
+        return self._draft != self.base.files
 
     @property
     def first_root(self) -> bytes:
         """Return the first root's file, from which members start."""
-        return (self._folder / _root_name(1)).read_bytes()
+        return (self._folder / root_name(1)).read_bytes()
+
+    @property
+    def keys(self) -> Path:
+        """Return the folder of the role keys at hand."""
+        return self._folder / "keys"
 
     def set_target(self, name: str, data: bytes) -> None:
         """Take a target file into the next version; raise Misconfigured CONFIGURATION if too large."""
@@ -157,111 +172,151 @@ class Repository:
         """Leave a target file out of the next version; nothing happens if there is none."""
         self._draft.pop(name, None)
 
-    def publish(self, now: datetime) -> int:
-        """Sign what was set and return the version of the directory, the old one if nothing changed.
+    def founding(
+        self, thresholds: Thresholds, *, named: Mapping[str, Sequence[HybridKey]], by: str, now: datetime
+    ) -> Proposal:
+        """Create the keys of roles for which none are named, and return the first version, signed by them.
 
-        Raises Misconfigured KEY_UNREADABLE if too few keys of a role are here to sign; what was set
-        stays set.
+        Raises Misconfigured CONFIGURATION if a quorum cannot be met. A crash leaves keys to remove.
         """
-        files = {name: TargetFile.from_data(name, data, ["sha256"]) for name, data in self._draft.items()}
-        targets, snapshot = self._targets, self._snapshot
-        if files != targets.targets or _is_due(targets, TARGETS_LIFETIME, now):
-            for name, file in files.items():
-                _write(self._folder / published_name(file), self._draft[name])
-            targets = Targets(version=targets.version + 1, expires=_end(now, TARGETS_LIFETIME), targets=files)
-            snapshot = self._next_snapshot(self._sign("targets", targets), targets.version, now)
-        self._sign_timestamp(targets, snapshot, now)
+        keys = {role: list(public) for role, public in named.items()}
+        for role, quorum in msgspec.structs.asdict(thresholds).items():
+            if role not in keys:
+                self.keys.mkdir(mode=0o700, parents=True, exist_ok=True)
+                names = [f"{role}-{number}" for number in range(1, quorum.keys + 1)]
+                keys[role] = [
+                    create_role_key(self.keys / f"{name}.json", holder=name).public for name in names
+                ]
+        root = first_root(keys, thresholds, expires=_end(now, ROOT_LIFETIME))
+        return self.propose(by=by, now=now, root=root)
+
+    def propose(self, *, by: str, now: datetime, root: Root | None = None) -> Proposal:
+        """Return what was set, and a next root if one is given, as a proposal signed by the keys at hand.
+
+        Raises what `judge` raises, Misconfigured KEY_UNREADABLE for a key file that gives no key.
+        """
+        proposal = propose(self.base, files=self._draft, root=root, by=by, now=now)
+        return with_signatures(judge(proposal, self.base, now=now), keys_at_hand(self.keys))
+
+    def install(self, proposal: Proposal, now: datetime) -> int:
+        """Publish a proposal that its quorums have signed, and return the version of the directory.
+
+        Raises Unavailable SIGNATURES_MISSING if they have not, what `judge` raises for a proposal that
+        is not sound, Misconfigured KEY_UNREADABLE if a key of an online role is not here.
+        """
+        judged = judge(proposal, self.base, now=now)
+        require_complete(judged)
+        targets = judged.targets
+        written = {published_name(targets.targets[name]): data for name, data in proposal.files.items()}
+        snapshot, signed = None if self._published is None else self._published.snapshot, b""
+        if judged.has("targets"):
+            signed = judged.file("targets")
+            written[metadata_name("targets", targets.version)] = signed
+        if snapshot is None or judged.has("targets") or self._signs_anew("snapshot", judged.root):
+            signed = signed or self._read(metadata_name("targets", targets.version))
+            snapshot = self._next_snapshot(signed, targets.version, now)
+            written[metadata_name("snapshot", snapshot.version)] = self._signed(snapshot, judged.root)
+        if judged.has("root"):
+            written[root_name(judged.root.version)] = judged.file("root")
+        self._write(written, judged.root, targets, snapshot, judged.files, now=now)
+        self._draft = dict(judged.files)
         return self.version
+
+    def publish(self, now: datetime) -> int:
+        """Sign what was set with the keys at hand; return the version, the old one if nothing changed.
+
+        Raises Unavailable SIGNATURES_MISSING if too few keys of the targets are here to sign; what was
+        set stays set.
+        """
+        if self.changed or self.renewal_due(now):
+            return self.install(self.propose(by="", now=now), now)
+        self.sign_timestamp(now)
+        return self.version
+
+    def renewal_due(self, now: datetime) -> bool:
+        """Tell whether half of the life of the published targets is over."""
+        return self.in_force.targets.expires - now < TARGETS_LIFETIME / 2
 
     def sign_timestamp(self, now: datetime) -> None:
         """Sign the timestamp for 24 hours more, and the snapshot when half of its life is over.
 
         Raises Misconfigured KEY_UNREADABLE if too few keys of a role are here to sign.
         """
-        self._sign_timestamp(self._targets, self._snapshot, now)
+        root, targets, snapshot, _timestamp, files = self.in_force
+        written = {}
+        if snapshot.expires - now < SNAPSHOT_LIFETIME / 2:
+            signed = self._read(metadata_name("targets", targets.version))
+            snapshot = self._next_snapshot(signed, targets.version, now)
+            written[metadata_name("snapshot", snapshot.version)] = self._signed(snapshot, root)
+        self._write(written, root, targets, snapshot, files, now=now)
 
     def files(self) -> list[tuple[str, bytes]]:
         """Return what readers need, in the order to publish: what leads to a file comes after it."""
+        root, targets, snapshot, _timestamp, _contents = self.in_force
         names = [
-            *(_root_name(version) for version in sorted(_root_versions(self._folder))),
-            *(published_name(file) for _name, file in sorted(self._targets.targets.items())),
-            _name("targets", self._targets.version),
-            _name("snapshot", self._snapshot.version),
-            _TIMESTAMP_FILE,
+            *(root_name(version) for version in range(1, root.version + 1)),
+            *(published_name(file) for _name, file in sorted(targets.targets.items())),
+            metadata_name("targets", targets.version),
+            metadata_name("snapshot", snapshot.version),
+            TIMESTAMP_FILE,
         ]
-        return [(name, (self._folder / name).read_bytes()) for name in names]
+        return [(name, self._read(name)) for name in names]
+
+    def _signs_anew(self, role: str, root: Root) -> bool:
+        return self.base.root is None or self.base.root.roles[role] != root.roles[role]
 
     def _next_snapshot(self, targets: bytes, version: int, now: datetime) -> Snapshot:
         return Snapshot(
-            version=self._snapshot.version + 1,
+            version=1 if self._published is None else self._published.snapshot.version + 1,
             expires=_end(now, SNAPSHOT_LIFETIME),
             meta={"targets.json": MetaFile.from_data(version, targets, ["sha256"])},
         )
 
-    def _sign_timestamp(self, targets: Targets, snapshot: Snapshot, now: datetime) -> None:
-        if snapshot is self._snapshot and _is_due(snapshot, SNAPSHOT_LIFETIME, now):
-            snapshot = self._next_snapshot(self._read("targets", targets.version), targets.version, now)
-        if snapshot is self._snapshot:
-            file = self._read("snapshot", snapshot.version)
-        else:
-            file = self._sign("snapshot", snapshot)
+    def _write(
+        self,
+        written: dict[str, bytes],
+        root: Root,
+        targets: Targets,
+        snapshot: Snapshot,
+        files: Mapping[str, bytes],
+        *,
+        now: datetime,
+    ) -> None:
+        """Sign the timestamp that leads to this state, then write the files in their order and it last."""
+        name = metadata_name("snapshot", snapshot.version)
         timestamp = Timestamp(
-            version=self._timestamp.version + 1,
+            version=1 if self._published is None else self._published.timestamp.version + 1,
             expires=_end(now, TIMESTAMP_LIFETIME),
-            snapshot_meta=MetaFile.from_data(snapshot.version, file, ["sha256"]),
+            snapshot_meta=MetaFile.from_data(
+                snapshot.version, written.get(name) or self._read(name), ["sha256"]
+            ),
         )
-        data = sign_role(Metadata(timestamp), folder=_keys(self._folder), root=self._root)
-        _write(self._folder / _TIMESTAMP_FILE, data)
-        self._targets, self._snapshot, self._timestamp = targets, snapshot, timestamp
+        for path, data in (*written.items(), (TIMESTAMP_FILE, self._signed(timestamp, root))):
+            (self._folder / path).parent.mkdir(parents=True, exist_ok=True)
+            replace_file(self._folder / path, data, mode=_PUBLIC_MODE)
+        self._published = Published(root, targets, snapshot, timestamp, files)
 
-    def _sign(self, role: str, signed: SignedRole) -> bytes:
-        data = sign_role(Metadata(signed), folder=_keys(self._folder), root=self._root)
-        _write(self._folder / _name(role, signed.version), data)
-        return data
+    def _signed(self, online: _Online, root: Root) -> bytes:
+        """Return the file of an online role, signed by its keys at hand; raise KEY_UNREADABLE if too few."""
+        metadata = Metadata(online)
+        role = root.roles[online.type]
+        for key in keys_at_hand(self.keys):
+            if key.key_id in role.keyids:
+                metadata.signatures[key.key_id] = key.sign(metadata.signed_bytes)
+        try:
+            root.verify_delegate(online.type, metadata.signed_bytes, metadata.signatures)
+        except UnsignedMetadataError as exc:
+            raise Misconfigured(
+                Code.KEY_UNREADABLE,
+                f"{self.keys}: {len(metadata.signatures)} of the {role.threshold} keys that {online.type} "
+                "needs; bring the others",
+            ) from exc
+        return metadata.to_bytes()
 
-    def _read(self, role: str, version: int) -> bytes:
-        return (self._folder / _name(role, version)).read_bytes()
-
-
-def _load(folder: Path, name: str, kind: type[SignedRole]) -> SignedRole:
-    metadata: Metadata[SignedRole] = Metadata.from_bytes((folder / name).read_bytes())
-    if not isinstance(metadata.signed, kind):
-        raise DeserializationError(f"{name} is of type {metadata.signed.type}")
-    return metadata.signed
-
-
-def _version(signed: SignedRole, version: int) -> SignedRole:
-    signed.version = version
-    return signed
-
-
-def _is_due(signed: Targets | Snapshot, lifetime: timedelta, now: datetime) -> bool:
-    return signed.expires - now < lifetime / 2
+    def _read(self, name: str) -> bytes:
+        return (self._folder / name).read_bytes()
 
 
 def _end(now: datetime, lifetime: timedelta) -> datetime:
     # TUF writes whole seconds.
     return now.replace(microsecond=0) + lifetime
-
-
-def _keys(folder: Path) -> Path:
-    return folder / "keys"
-
-
-def _name(role: str, version: int) -> str:
-    return f"{METADATA}{version}.{role}.json"
-
-
-def _root_name(version: int) -> str:
-    return f"{METADATA}{version}{_ROOT_SUFFIX}"
-
-
-def _root_versions(folder: Path) -> list[int]:
-    return [
-        int(path.name.removesuffix(_ROOT_SUFFIX)) for path in (folder / METADATA).glob(f"*{_ROOT_SUFFIX}")
-    ]
-
-
-def _write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(path, data, mode=_PUBLIC_MODE)

@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 
 from almenara.coordinator.audiences import AudienceChange
 from almenara.coordinator.federation import Federation
-from almenara.errors import AlmenaraError, Code, DirectoryRefused, Misconfigured, Refused
+from almenara.errors import AlmenaraError, Code, DirectoryRefused, Misconfigured, Refused, Unavailable
 from almenara.model.ids import REGION, AudienceId, MemberId
 from almenara.trust.admission import Admission
 from almenara.trust.certificates import client_context
@@ -67,7 +67,9 @@ def test_private_keys_are_open_to_nobody_else(federation: Federation) -> None:
     secret = [
         path
         for path in federation.folder.rglob("*")
-        if path.is_file() and (b"PRIVATE KEY" in path.read_bytes() or path.parent.name == "keys")
+        if path.is_file()
+        and (b"PRIVATE KEY" in path.read_bytes() or path.parent.name == "keys")
+        and not path.name.endswith(".pub.json")
     ]
     assert len(secret) == 7
     assert [path for path in secret if path.stat().st_mode & 0o077] == []
@@ -297,10 +299,30 @@ def test_a_coordinator_that_was_away_for_a_month_signs_again(federation: Federat
 
 def test_the_timestamp_does_not_wait_for_the_keys_of_the_targets(federation: Federation) -> None:
     (federation.folder / "directory" / "keys" / "targets-1.json").unlink()
+    before = federation.published(NOW).directory
     later = NOW + 100 * DAY  # the targets are due too: half of their life is over
-    with pytest.raises(Misconfigured) as caught:
+    assert federation.keep_signed(later)
+    kept = federation.published(later).directory
+    assert kept.expires.timestamp == later + DAY
+    assert (kept.version, kept.expires.targets) == (before.version, before.expires.targets)
+
+
+def test_targets_are_renewed_with_the_keys_at_hand(federation: Federation) -> None:
+    before = version(federation)
+    later = NOW + 100 * DAY
+    assert federation.keep_signed(later)
+    kept = federation.published(later).directory
+    assert (kept.version, kept.expires.targets) == (before + 1, later + 180 * DAY)
+
+
+def test_a_moved_broker_waits_for_the_keys_of_the_targets_and_the_timestamp_does_not(tmp_path: Path) -> None:
+    federation = Federation.init(tmp_path / "D", name="ams", now=NOW)
+    (federation.folder / "directory" / "keys" / "targets-1.json").unlink()
+    (federation.folder / "broker" / "ports.json").write_text("[20001,20002]")
+    later = NOW + timedelta(hours=1)
+    with pytest.raises(Unavailable, match="almenara directory propose") as caught:
         federation.keep_signed(later)
-    assert caught.value.code is Code.KEY_UNREADABLE
+    assert caught.value.code is Code.SIGNATURES_MISSING
     assert federation.published(later).directory.expires.timestamp == later + DAY
 
 
@@ -315,8 +337,9 @@ def test_a_quorum_that_is_not_here_admits_nobody(tmp_path: Path) -> None:
     before = federation.published(NOW)
     for number in (1, 2):
         (federation.folder / "directory" / "keys" / f"targets-{number}.json").unlink()
-    with pytest.raises(Misconfigured, match="1 of the 2"):
+    with pytest.raises(Unavailable, match="targets has 1 of 2 signatures") as caught:
         federation.admit(enrol(tmp_path, "PE", now=NOW), now=NOW)
+    assert caught.value.code is Code.SIGNATURES_MISSING
     assert federation.published(NOW) == before
 
 

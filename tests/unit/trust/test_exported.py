@@ -26,8 +26,8 @@ from almenara.trust.exported import (
     parse_exported,
     verify_exported,
 )
-from almenara.trust.refresh import refresh
-from almenara.trust.repository import Repository, root_fingerprint
+from almenara.trust.refresh import refresh, root_fingerprint
+from almenara.trust.repository import Repository
 from almenara.wire.seal import statement_key
 from unit.trust.federation import AR, DAY, NOW, PE, REGION, targets
 from unit.trust.statements import CONTEXT, K, batch, heartbeat, statement

@@ -125,7 +125,7 @@ ATTACKS: dict[str, Callable[[Stage], Files]] = {
     "a longer member's file": replaced(".PE.json", lambda data: data + b" "),
     "a version raised without a signature": replaced("timestamp.json", lambda data: with_version(data, 9)),
     "metadata that is none": replaced("timestamp.json", lambda _: b"{}"),
-    "metadata without an end": replaced("timestamp.json", lambda data: data + b" " * 20_000),
+    "metadata without an end": replaced("timestamp.json", lambda data: data + b" " * 70_000),
 }
 
 
@@ -172,10 +172,11 @@ def test_another_first_root_than_the_one_compared_is_refused(stage: Stage, tmp_p
         refresh(stage.new, cache=tmp_path / "fresh", root=other.first_root, now=NOW)
 
 
-@pytest.mark.parametrize("root", [b"", b"{}", b"\xff"], ids=["empty", "{}", "no text"])
-def test_a_first_root_that_is_none_is_refused(stage: Stage, tmp_path: Path, root: bytes) -> None:
+@pytest.mark.parametrize("root", [b"", b"{}", b"\xff", None], ids=["empty", "{}", "no text", "another role"])
+def test_a_first_root_that_is_none_is_refused(stage: Stage, tmp_path: Path, root: bytes | None) -> None:
+    shown = stage.new["metadata/timestamp.json"] if root is None else root
     with pytest.raises(DirectoryRefused):
-        refresh(stage.new, cache=tmp_path / "fresh", root=root, now=NOW)
+        refresh(stage.new, cache=tmp_path / "fresh", root=shown, now=NOW)
 
 
 @pytest.mark.parametrize("missing", ["timestamp.json", ".snapshot.json", ".targets.json", ".PE.json"])

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from almenara.errors import Code, Misconfigured, Refused
-from almenara.trust.refresh import refresh
-from almenara.trust.repository import TARGET_MAX, Repository, root_fingerprint
+from almenara.errors import Code, Misconfigured, Refused, Unavailable
+from almenara.trust.proposal import TARGET_MAX
+from almenara.trust.refresh import refresh, root_fingerprint
+from almenara.trust.repository import Repository
 from almenara.trust.rolekeys import Quorum, Thresholds
 from almenara.trust.targets import FEDERATION_TARGET, FederationFile, VerifiedTargets, encode_target
 from unit.trust.federation import DAY, NOW, targets
@@ -66,10 +67,12 @@ def test_what_leads_to_a_file_is_published_after_it(tmp_path: Path) -> None:
 def test_role_keys_are_for_their_owner_alone(tmp_path: Path) -> None:
     published(tmp_path)
     keys = sorted((tmp_path / "keys").iterdir())
-    assert [path.name for path in keys] == [
+    private = [path for path in keys if not path.name.endswith(".pub.json")]
+    assert [path.name for path in private] == [
         f"{role}-1.json" for role in ("root", "snapshot", "targets", "timestamp")
     ]
-    assert {path.stat().st_mode & 0o777 for path in keys} == {0o600}
+    assert {path.stat().st_mode & 0o777 for path in private} == {0o600}
+    assert len(keys) == 2 * len(private)  # the public halves, to be sent
 
 
 def test_an_opened_repository_goes_on_where_it_stood(tmp_path: Path) -> None:
@@ -133,9 +136,9 @@ def test_too_few_keys_publish_nothing_and_lose_nothing(tmp_path: Path) -> None:
     for path in away:
         path.rename(tmp_path / path.name)
     repository.set_target("members/PE.json", b"{}")
-    with pytest.raises(Misconfigured, match="1 of the 2 keys that targets needs") as refusal:
+    with pytest.raises(Unavailable, match="targets has 1 of 2 signatures, 1 more of: targets-1") as refusal:
         repository.publish(NOW)
-    assert refusal.value.code is Code.KEY_UNREADABLE
+    assert refusal.value.code is Code.SIGNATURES_MISSING
     assert repository.files() == before == Repository.open(tmp_path / "repository").files()
     for path in away:
         (tmp_path / path.name).rename(path)

@@ -12,6 +12,7 @@ from almenara.errors import Code
 from almenara.model.bodies import KINDS
 from almenara.model.ids import AudienceId, MemberId
 from almenara.trust.enrolment import ENROLMENT_TYPE
+from almenara.trust.hybrid import ROLE_TYPE
 from almenara.trust.renewal import RENEWAL_TYPE
 from almenara.wire import avro, schema_lint
 from almenara.wire.messages import MEMBER_BYTES_MAX, MESSAGES_MAX, RECIPIENTS_MAX, encode_batch
@@ -64,6 +65,7 @@ def test_it_gives_every_payload_type() -> None:
         PAYLOAD_STATEMENT,
         PAYLOAD_HEARTBEAT,
         ENROLMENT_TYPE,
+        ROLE_TYPE,
         RENEWAL_TYPE,
     }
 
