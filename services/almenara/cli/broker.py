@@ -67,8 +67,9 @@ def run(state: Path, port: int, ready_file: Path | None) -> None:
     from almenara.bus.broker import run as run_broker
     from almenara.cli.progress import shown
     from almenara.coordinator.federation import Federation
+    from almenara.coordinator.upkeep import renew_certificates
 
     logs.configure()
-    Federation.open(state).renew_certificates(clock.now())
+    renew_certificates(Federation.open(state), clock.now())
     with shown() as progress:
         asyncio.run(run_broker(state, port=port, ready_file=ready_file, progress=progress))

@@ -6,7 +6,6 @@ Each check returns what it saw and what to do about it; it raises nothing that a
 from __future__ import annotations
 
 import shutil
-from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,7 +16,7 @@ from almenara.store.database import Store
 from almenara.store.tables import SCHEMA_VERSION
 from almenara.trust.admission import RENEWAL_TIME, read_admission
 from almenara.trust.continuity import TrustedDirectory
-from almenara.trust.directory import GRACE, MemberStatus, Standing
+from almenara.trust.directory import GRACE, RENEW_BEFORE, MemberStatus, Standing
 from almenara.trust.refresh import root_fingerprint
 
 if TYPE_CHECKING:
@@ -34,13 +33,13 @@ DISK_FEW = 1 << 30
 DISK_NONE = 100 << 20
 """Bytes free below which the store may stop any minute: SQLite's log alone grows to tens of MiB."""
 
-ROLE_MARGINS = {
-    "root": timedelta(days=30),
-    "targets": timedelta(days=14),
-    "snapshot": timedelta(days=3),
-    "timestamp": timedelta(hours=12),
+ROLE_SIGNERS = {
+    "root": "the holders of the root's keys, who sign it again (almenara directory propose --role root)",
+    "targets": "the holders of the targets' keys, who sign them again (almenara directory propose)",
+    "snapshot": "the coordinator, whose daemon signs it (almenara coordinator run)",
+    "timestamp": "the coordinator, whose daemon signs it every hour (almenara coordinator run)",
 }
-"""How long before its end each role of the directory should have been signed again (repository.py)."""
+"""Who must sign each role of the directory next."""
 
 
 class Verdict(StrEnum):
@@ -181,13 +180,14 @@ def directory(
         case Standing.EXPIRED:
             remedy = "reach the coordinator: publishing goes on after the next refresh"
             yield fail("directory", seen, remedy, kind=Unavailable)
-    for role, margin in ROLE_MARGINS.items():
+    for role, signers in ROLE_SIGNERS.items():
         expires: datetime = getattr(known.expires, role)
-        check = f"directory {role}"
-        if now < expires - margin:
-            yield ok(check, f"expires {_date(expires)}")
+        due = expires - RENEW_BEFORE[role]
+        seen = f"expires {_date(expires)}, to be signed again by {_date(due)}"
+        if now < due:
+            yield ok(f"directory {role}", seen)
         else:
-            yield warn(check, f"expires {_date(expires)}", f"ask the coordinator to sign its {role} again")
+            yield warn(f"directory {role}", seen, f"ask {signers}")
     for change in trusted.kept_back:
         yield warn(
             f"member {change.member}",

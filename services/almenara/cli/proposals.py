@@ -68,6 +68,7 @@ def change_rows(judged: Judged) -> list[Row]:
 
 def role_rows(repository: Repository, now: datetime) -> list[Row]:
     """Return who signs each role, how many of them must, and until when it is good."""
+    from almenara.trust.directory import RENEW_BEFORE
     from almenara.trust.hybrid import HybridKey
     from almenara.trust.rolekeys import ROLES, keys_at_hand
 
@@ -82,8 +83,9 @@ def role_rows(repository: Repository, now: datetime) -> list[Row]:
             {
                 "role": role,
                 "signed_by": f"{signers.threshold} of {len(keys)}",
+                "sign_again_by": ends - RENEW_BEFORE[role],
                 "expires": ends,
-                "expired": ends <= now,
+                "due": now >= ends - RENEW_BEFORE[role],
                 "keys_here": len(at_hand & set(signers.keyids)),
                 "keys": [key.shown for key in keys if isinstance(key, HybridKey)],
             }

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from almenara import clock
+from almenara.coordinator import upkeep
 from almenara.coordinator.federation import Federation
 from almenara.coordinator.sync import Cluster
 from almenara.errors import AlmenaraError, Misconfigured
@@ -103,9 +104,11 @@ async def _keep(federation: Federation) -> bool:
     """Sign and renew what is due; return whether a certificate was renewed."""
     now = clock.now()
     try:
-        if await asyncio.to_thread(federation.keep_signed, now):
+        if await asyncio.to_thread(upkeep.keep_signed, federation, now):
             log.info("directory.signed", federation=federation.name)
-        renewed = await asyncio.to_thread(federation.renew_certificates, now)
+            for role, expires, remedy in await asyncio.to_thread(upkeep.expiring, federation, now):
+                log.warning("directory.expires_soon", role=role, expires=expires.isoformat(), do=remedy)
+        renewed = await asyncio.to_thread(upkeep.renew_certificates, federation, now)
     except AlmenaraError as error:
         level = log.error if isinstance(error, Misconfigured) else log.warning
         level("directory.unsigned", code=error.code, error=error.text)

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import contextmanager
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from almenara.bus.configuration import Ports
-from almenara.bus.principals import BROKER, COORDINATOR
 from almenara.coordinator import ceremony
 from almenara.coordinator.audiences import amended, new_audience
 from almenara.coordinator.founding import found
@@ -24,14 +22,12 @@ from almenara.coordinator.lock import locked
 from almenara.coordinator.membership import admitted, changed
 from almenara.coordinator.renewals import renewed_certificate
 from almenara.coordinator.settings import FederationSettings, load_settings
-from almenara.errors import Code, Misconfigured, Refused, Unavailable
+from almenara.errors import Code, Misconfigured, Refused
 from almenara.trust.admission import Admission
 from almenara.trust.certificates import issue_for_request, load_ca, member_name
 from almenara.trust.enrolment import read_enrolment
-from almenara.trust.operators import issue_operator, renewal_due
 from almenara.trust.refresh import METADATA, refresh, root_fingerprint
 from almenara.trust.renewal import read_renewal
-from almenara.trust.repository import TIMESTAMP_LIFETIME
 from almenara.trust.rolekeys import Thresholds
 from almenara.trust.targets import (
     FEDERATION_TARGET,
@@ -46,6 +42,7 @@ from almenara.trust.targets import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from tuf.api.metadata import Root
 
@@ -139,7 +136,7 @@ class Federation:
     @property
     def fingerprint(self) -> str:
         """Return the fingerprint of the directory's first root, which members compare by hand."""
-        return root_fingerprint(self._repository().first_root)
+        return root_fingerprint(self.repository().first_root)
 
     def bootstrap(self) -> str:
         """Return where members find the brokers.
@@ -165,7 +162,7 @@ class Federation:
 
     def published(self, now: datetime) -> Published:
         """Return the directory as a reader verifies it; raise what `refresh` raises if it does not."""
-        return self._published(self._repository(), now)
+        return self._published(self.repository(), now)
 
     def admit(self, enrolment: bytes, *, now: datetime, key_reset: bool = False) -> Admission:
         """Admit a member, issue its certificate again or change its keys, and return what it needs.
@@ -216,7 +213,7 @@ class Federation:
         """
         asked = read_renewal(renewal)
         with locked(self.lock_path):
-            repository = self._repository()
+            repository = self.repository()
             self._published(repository, now)
             certificate = renewed_certificate(
                 asked,
@@ -267,7 +264,7 @@ class Federation:
 
     def listing(self, member: MemberId) -> tuple[AudienceId, ...]:
         """Return the audiences whose files list a member, whatever its standing."""
-        repository = self._repository()
+        repository = self.repository()
         return tuple(
             audience
             for audience in sorted(self._drafted(repository).audiences)
@@ -323,50 +320,6 @@ class Federation:
     def _audience_file(repository: Repository, audience: AudienceId) -> AudienceFile:
         return msgspec.json.decode(repository.targets[audience_target(audience)], type=AudienceFile)
 
-    def keep_signed(self, now: datetime) -> bool:
-        """Sign the timestamp if it is due, and whatever else is; return whether it was.
-
-        A moved broker is made known too.
-        """
-        with locked(self.lock_path):
-            repository = self._repository()
-            moved = self._state_bootstrap(repository)
-            signed_at = repository.expires.timestamp - TIMESTAMP_LIFETIME
-            due = now >= signed_at + timedelta(seconds=self.settings.timestamp_interval_s)
-            if not (moved or due):
-                return False
-            if due:  # first: the online roles must not wait for keys that are elsewhere
-                repository.sign_timestamp(now)
-            idle = ceremony.waiting(self.folder, repository.base, now=now) is None
-            wanted = moved or repository.renewal_due(now)
-            if wanted and idle and ceremony.can_publish(repository, now=now):
-                ceremony.submit(self.folder, repository, now=now)
-            elif moved:
-                raise Unavailable(
-                    Code.SIGNATURES_MISSING,
-                    f"directory: the brokers are at {self.bootstrap()} now, and it says otherwise; run: "
-                    f"almenara directory propose --federation {self.folder}",
-                    retry_after_s=3600.0,
-                )
-            return True
-
-    def renew_certificates(self, now: datetime) -> tuple[Path, ...]:
-        """Renew the coordinator's and the embedded broker's certificates when due; return which."""
-        broker = self.folder / "broker" / "broker.pem"
-        renewed = []
-        with locked(self.lock_path):
-            for path, name, servers in (
-                (self.operator_path, COORDINATOR, ()),
-                (broker, BROKER, ("localhost", *self.settings.hosts)),
-            ):
-                if renewal_due(path, now):
-                    ca = load_ca(certificate=self.ca_path, key=self.folder / "ca" / "ca.key")
-                    issue_operator(
-                        path, ca=ca, federation=self.name, name=name, now=now, server_names=servers
-                    )
-                    renewed.append(path)
-        return tuple(renewed)
-
     def propose(
         self, draft: Callable[[Repository], Root] | None, *, now: datetime
     ) -> ceremony.Waiting | None:
@@ -375,8 +328,8 @@ class Federation:
         Raises what `ceremony.submit` raises.
         """
         with locked(self.lock_path):
-            repository = self._repository()
-            self._state_bootstrap(repository)
+            repository = self.repository()
+            self.state_bootstrap(repository)
             root = None if draft is None else draft(repository)
             return ceremony.submit(self.folder, repository, now=now, root=root)
 
@@ -384,10 +337,10 @@ class Federation:
     def _changing(self, now: datetime) -> Iterator[Repository]:
         """Lend the repository for one change, then sign and publish it as one version (ceremony.py)."""
         with locked(self.lock_path):
-            repository = self._repository()
+            repository = self.repository()
             yield repository
             if repository.changed or ceremony.can_publish(repository, now=now):
-                self._state_bootstrap(repository)
+                self.state_bootstrap(repository)
             if not repository.changed:
                 repository.sign_timestamp(now)
             elif (waits := ceremony.submit(self.folder, repository, now=now)) is not None:
@@ -401,7 +354,7 @@ class Federation:
             )
         )
 
-    def _state_bootstrap(self, repository: Repository) -> bool:
+    def state_bootstrap(self, repository: Repository) -> bool:
         """Set the brokers' present address in the federation's file; return whether it changed."""
         try:
             bootstrap = self.bootstrap()
@@ -420,5 +373,6 @@ class Federation:
             verified = refresh(dict(files), cache=Path(cache), root=repository.first_root, now=now)
         return Published(files, build_directory(verified))
 
-    def _repository(self) -> Repository:
+    def repository(self) -> Repository:
+        """Return the coordinators' copy of the directory; hold the lock while it is changed."""
         return ceremony.require_published(self.folder)

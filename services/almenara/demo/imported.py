@@ -21,6 +21,7 @@ import msgspec
 from almenara import clock
 from almenara.coordinator.federation import Federation
 from almenara.coordinator.settings import SETTINGS_FILE
+from almenara.coordinator.upkeep import keep_signed
 from almenara.demo.audit import audit
 from almenara.demo.expected import expected
 from almenara.demo.ledger import open_ledger
@@ -104,7 +105,7 @@ async def run(
     async with broker_running(federation.folder, screen):
         with screen.step("members") as step:
             site = await (admit_members if is_new else _admitted)(folder, federation, chosen)
-            await asyncio.to_thread(federation.keep_signed, clock.now())
+            await asyncio.to_thread(keep_signed, federation, clock.now())
             version = await synchronize(federation)
             step.result = f"{len(chosen)} admitted, directory {version}"
         settings = list(site.members.values())

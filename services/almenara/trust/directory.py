@@ -26,6 +26,17 @@ GRACE = timedelta(hours=72)
 back (DESIGN 4)."""
 
 
+RENEW_BEFORE: Mapping[str, timedelta] = {
+    "root": timedelta(days=30),
+    "targets": timedelta(days=14),
+    "snapshot": timedelta(days=3),
+    "timestamp": timedelta(hours=12),
+}
+"""How long before its end each role should have been signed again (repository.py): a month in which the
+holders of the root's keys meet, two weeks of holidays and post for the targets', a weekend for the
+coordinator's own."""
+
+
 class MemberStatus(StrEnum):
     """Say how a member stands in the federation; only ACTIVE ones publish and are sealed to."""
 

@@ -15,6 +15,7 @@ import almenara
 from alerts import new_alert
 from almenara import clock
 from almenara.coordinator.federation import Federation
+from almenara.coordinator.upkeep import keep_signed
 from almenara.node.member_folder import write_renewal
 from almenara.store.views import InboxFilter
 from almenara.trust.certificates import client_context, load_certificate
@@ -127,7 +128,7 @@ async def test_certificate_and_brokers_change_under_a_working_node(site: NodeSit
             moved = Federation(
                 site.federation.folder, replace(site.federation.settings, bootstrap=f"localhost:{port}")
             )
-            moved.keep_signed(clock.now())
+            keep_signed(moved, clock.now())
             await site.synced()
             await until(lambda status: status.bootstrap == f"localhost:{port}", reader)
 
@@ -147,5 +148,5 @@ async def test_certificate_and_brokers_change_under_a_working_node(site: NodeSit
         assert doorman.shown[-1] == new.serial_number != old.serial_number
         assert before
         assert not before & connections(site), "no connection outlives its certificate or address"
-    site.federation.keep_signed(clock.now())
+    keep_signed(site.federation, clock.now())
     await site.synced()

@@ -10,6 +10,7 @@ import pytest
 from almenara.coordinator import ceremony
 from almenara.coordinator.ceremony import Founding
 from almenara.coordinator.federation import Federation
+from almenara.coordinator.upkeep import keep_signed
 from almenara.errors import Code, Misconfigured, Refused, Unavailable
 from almenara.model.ids import AudienceId
 from almenara.trust.directory import AudienceKind
@@ -97,7 +98,7 @@ def test_what_waits_keeps_nobody_from_what_is_published(site: Site, tmp_path: Pa
     with pytest.raises(Unavailable):
         site.federation.admit(enrol(tmp_path, "AR", now=NOW), now=NOW)
     assert site.federation.admit(enrolment, now=NOW).member == "PE"
-    assert site.federation.keep_signed(NOW + timedelta(hours=2))
+    assert keep_signed(site.federation, NOW + timedelta(hours=2))
 
 
 def test_a_removed_proposal_is_withdrawn_and_the_next_version_ends_it(site: Site, tmp_path: Path) -> None:

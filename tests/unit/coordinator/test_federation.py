@@ -14,6 +14,7 @@ from cryptography.x509.oid import NameOID
 
 from almenara.coordinator.audiences import AudienceChange
 from almenara.coordinator.federation import Federation
+from almenara.coordinator.upkeep import expiring, keep_signed, renew_certificates
 from almenara.errors import AlmenaraError, Code, DirectoryRefused, Misconfigured, Refused, Unavailable
 from almenara.model.ids import REGION, AudienceId, MemberId
 from almenara.trust.admission import Admission
@@ -279,21 +280,21 @@ def test_a_moved_broker_is_made_known(tmp_path: Path) -> None:
     federation.admit(enrol(tmp_path, "PE", now=NOW), now=NOW)
     assert federation.published(NOW).directory.bootstrap == "127.0.0.1:20001"
     ports.write_text("[20003,20002]")
-    assert federation.keep_signed(NOW)
+    assert keep_signed(federation, NOW)
     assert federation.published(NOW).directory.bootstrap == "127.0.0.1:20003"
-    assert not federation.keep_signed(NOW)
+    assert not keep_signed(federation, NOW)
 
 
 def test_the_timestamp_is_signed_when_it_is_due(federation: Federation) -> None:
-    assert not federation.keep_signed(NOW + timedelta(minutes=59))
+    assert not keep_signed(federation, NOW + timedelta(minutes=59))
     later = NOW + timedelta(minutes=60)
-    assert federation.keep_signed(later)
+    assert keep_signed(federation, later)
     assert federation.published(later).directory.expires.timestamp == later + DAY
 
 
 def test_a_coordinator_that_was_away_for_a_month_signs_again(federation: Federation) -> None:
     later = NOW + 30 * DAY
-    assert federation.keep_signed(later)
+    assert keep_signed(federation, later)
     assert federation.published(later).directory.expires.first == later + DAY
 
 
@@ -301,7 +302,7 @@ def test_the_timestamp_does_not_wait_for_the_keys_of_the_targets(federation: Fed
     (federation.folder / "directory" / "keys" / "targets-1.json").unlink()
     before = federation.published(NOW).directory
     later = NOW + 100 * DAY  # the targets are due too: half of their life is over
-    assert federation.keep_signed(later)
+    assert keep_signed(federation, later)
     kept = federation.published(later).directory
     assert kept.expires.timestamp == later + DAY
     assert (kept.version, kept.expires.targets) == (before.version, before.expires.targets)
@@ -310,9 +311,20 @@ def test_the_timestamp_does_not_wait_for_the_keys_of_the_targets(federation: Fed
 def test_targets_are_renewed_with_the_keys_at_hand(federation: Federation) -> None:
     before = version(federation)
     later = NOW + 100 * DAY
-    assert federation.keep_signed(later)
+    assert keep_signed(federation, later)
     kept = federation.published(later).directory
     assert (kept.version, kept.expires.targets) == (before + 1, later + 180 * DAY)
+
+
+@pytest.mark.parametrize(
+    ("days", "roles"), [(0, []), (165, []), (166, ["targets"]), (335, ["root", "targets"])]
+)
+def test_what_people_must_sign_again_is_said_in_time(
+    federation: Federation, days: int, roles: list[str]
+) -> None:
+    soon = expiring(federation, NOW + days * DAY)
+    assert [each.role for each in soon] == roles
+    assert all(each.remedy.startswith("almenara directory propose --federation") for each in soon)
 
 
 def test_a_moved_broker_waits_for_the_keys_of_the_targets_and_the_timestamp_does_not(tmp_path: Path) -> None:
@@ -321,7 +333,7 @@ def test_a_moved_broker_waits_for_the_keys_of_the_targets_and_the_timestamp_does
     (federation.folder / "broker" / "ports.json").write_text("[20001,20002]")
     later = NOW + timedelta(hours=1)
     with pytest.raises(Unavailable, match="almenara directory propose") as caught:
-        federation.keep_signed(later)
+        keep_signed(federation, later)
     assert caught.value.code is Code.SIGNATURES_MISSING
     assert federation.published(later).directory.expires.timestamp == later + DAY
 
@@ -346,10 +358,10 @@ def test_a_quorum_that_is_not_here_admits_nobody(tmp_path: Path) -> None:
 def test_certificates_are_renewed_in_their_last_month(federation: Federation) -> None:
     broker = federation.folder / "broker" / "broker.pem"
     old = broker.read_bytes()
-    assert federation.renew_certificates(NOW + 59 * DAY) == ()
-    assert federation.renew_certificates(NOW + 61 * DAY) == (federation.operator_path, broker)
+    assert renew_certificates(federation, NOW + 59 * DAY) == ()
+    assert renew_certificates(federation, NOW + 61 * DAY) == (federation.operator_path, broker)
     assert broker.read_bytes() != old
-    assert federation.renew_certificates(NOW + 62 * DAY) == ()
+    assert renew_certificates(federation, NOW + 62 * DAY) == ()
     client_context(certificate=broker, key=broker, ca=federation.ca_path)
 
 
