@@ -14,6 +14,7 @@ COMMANDS = {
     "federation": Lazy("almenara.cli.federation:federation", "Found a federation (the coordinator's side)."),
     "broker": Lazy("almenara.cli.broker:broker", "Run the embedded Kafka broker."),
     "member": Lazy("almenara.cli.member:member", "Make a member's folder; admit a member."),
+    "key": Lazy("almenara.cli.key:key", "See, protect, back up and restore a member's keys."),
     "node": Lazy("almenara.cli.node:node", "Run a member's node."),
     "publish": Lazy("almenara.cli.publish:publish", "Publish messages, and see who has confirmed."),
     "import": Lazy("almenara.cli.import_:import_", "Publish the rows of a CSV file."),

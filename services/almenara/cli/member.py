@@ -51,6 +51,7 @@ member.add_command(revoke_certificate)
     type=click.Path(path_type=Path),
     help="File of mode 0600 whose first line protects the keys; the node will read it too.",
 )
+@click.option("--passphrase", "ask", is_flag=True, help="Ask for the passphrase, twice.")
 @click.option(
     "--signing-key",
     default="",
@@ -64,6 +65,7 @@ def init(
     federation: str,
     name: str,
     passphrase_file: Path | None,
+    ask: bool,
     signing_key: str,
 ) -> None:
     """Make a member's keys, settings and enrolment.
@@ -75,7 +77,9 @@ def init(
       keys/            private keys, mode 0600
 
     The signing key may stay in a token (an HSM, a card): its URI is that of RFC 7512 and never holds
-    the PIN, which the node reads from the file of pin-source or from ALMENARA_PKCS11_PIN.
+    the PIN, which the node reads from the file of pin-source or from ALMENARA_PKCS11_PIN. A passphrase
+    that was asked for is written nowhere: name a file with it to the node, by passphrase_file in
+    member.toml or by ALMENARA_PASSPHRASE_FILE.
 
     \b
     Examples:
@@ -84,8 +88,11 @@ def init(
         'pkcs11:token=almenara;object=signing?module-path=/usr/lib/p11.so&pin-source=file:/etc/pin'
     """
     from almenara import clock
+    from almenara.cli.passphrase import new_passphrase
     from almenara.node.member_folder import init_member
 
+    if ask and passphrase_file is not None:
+        raise click.UsageError("give --passphrase-file or --passphrase, not both")
     init_member(
         state,
         member=identifier,
@@ -93,6 +100,7 @@ def init(
         name=name or _country(identifier),
         now=clock.now(),
         passphrase_file=passphrase_file,
+        passphrase=new_passphrase(None, "New passphrase of the keys") if ask else None,
         signing_key=signing_key,
     )
     click.echo(f"{identifier}: keys, settings and enrolment made in {state}")

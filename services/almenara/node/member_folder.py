@@ -79,11 +79,13 @@ def init_member(
     name: str,
     now: datetime,
     passphrase_file: Path | None = None,
+    passphrase: bytes | None = None,
     signing_key: str = "",
 ) -> None:
     """Create a member's keys, settings and enrolment in a folder.
 
-    Without a passphrase the keys stand in clear, mode 0600. `signing_key` is the URI of one that is
+    Without a passphrase, in a file that the node reads too or by itself, the keys stand in clear, mode
+    0600. `signing_key` is the URI of one that is
     there already, in a token for instance. Raises Refused FORMAT for a wrong id or name,
     Misconfigured CONFIGURATION if anything that would be made stands there already, and what
     `open_signer` raises.
@@ -107,6 +109,7 @@ def init_member(
                 name=name,
                 now=now,
                 passphrase_file=passphrase_file,
+                passphrase=passphrase,
                 signing_key=absolute_key_uri(signing_key, folder.absolute()),
             )
             for made in _MADE:
@@ -155,9 +158,10 @@ def _build(
     name: str,
     now: datetime,
     passphrase_file: Path | None,
+    passphrase: bytes | None,
     signing_key: str,
 ) -> None:
-    passphrase = read_passphrase(passphrase_file)
+    passphrase = read_passphrase(passphrase_file) or passphrase
     keys = draft / "keys"
     keys.mkdir(mode=_FOLDER_MODE)
     signer: Signer

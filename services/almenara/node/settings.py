@@ -16,6 +16,7 @@ from almenara.errors import Code, Misconfigured, Refused
 from almenara.model.ids import MemberId, federation_name, member_id
 from almenara.publisher.publisher import PublisherSettings
 from almenara.subscriber.subscriber import SubscriberSettings
+from almenara.trust.replacement import finish
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 SETTINGS_FILE = "member.toml"
 ENVIRONMENT_PREFIX = "ALMENARA_"
 FILE_URI = "file:"
+REPLACEMENT_PLAN = ".replacing"
 
 
 class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -63,6 +65,11 @@ class MemberSettings(msgspec.Struct, frozen=True, kw_only=True):
     def folder(self) -> Path:
         """Return the member's folder."""
         return self.file.parent
+
+    @property
+    def replacement_plan(self) -> Path:
+        """Return where the plan stands while keys and settings change together."""
+        return self.folder / REPLACEMENT_PLAN
 
     @property
     def admission_path(self) -> Path:
@@ -140,6 +147,7 @@ def load_settings(
     Misconfigured CONFIGURATION naming the file, variable or flag and what is wrong with it.
     """
     file = _locate(path)
+    _finish_replacement(file)
     shape = _read(file)
     for key, kind in _keys(_File):
         variable = ENVIRONMENT_PREFIX + key.replace(".", "_").upper()
@@ -164,6 +172,18 @@ def absolute_key_uri(uri: str, folder: Path) -> str:
 
 def _locate(path: Path) -> Path:
     return (path / SETTINGS_FILE if path.is_dir() else path).absolute()
+
+
+def _finish_replacement(file: Path) -> None:
+    """Make good what a crash of `almenara key protect` left half done; the settings are part of it."""
+    try:
+        finish(file.with_name(REPLACEMENT_PLAN))
+    except OSError as exc:
+        raise Misconfigured(
+            Code.CONFIGURATION,
+            f"{exc.filename or file.parent}: cannot be written ({exc.strerror}), and key protect was "
+            "interrupted; correct its owner or free space",
+        ) from exc
 
 
 def _read(file: Path) -> _File:

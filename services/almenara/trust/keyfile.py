@@ -12,7 +12,7 @@ can neither weaken it nor exhaust memory. PKCS#8 would give 2,048 rounds of PBKD
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -47,6 +47,14 @@ class _Container(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     secret: bytes
 
 
+class KeyFile(NamedTuple):
+    """What stands in clear in a key file."""
+
+    kind: KeyKind
+    key_id: str
+    protected: bool
+
+
 # Made with the module: two threads that first decode a type at once crash msgspec (model/messages.py).
 _CONTAINER = msgspec.json.Decoder(_Container)
 
@@ -58,20 +66,26 @@ def write_key_file(
 
     Raises Misconfigured CONFIGURATION if the file exists or cannot be written.
     """
-    salt = nonce = b""
-    if passphrase is not None:
-        salt, nonce = os.urandom(16), os.urandom(12)
-        secret = AESGCM(_stretch(passphrase, salt)).encrypt(nonce, secret, _bound(kind, key_id.hex()))
-    container = _Container(
-        format=FORMAT,
-        kind=kind,
-        key_id=key_id.hex(),
-        protection=_NONE if passphrase is None else _SCRYPT_GCM,
-        salt=salt,
-        nonce=nonce,
-        secret=secret,
-    )
-    write_secret(path, msgspec.json.format(msgspec.json.encode(container)) + b"\n")
+    write_secret(path, _packed(kind, key_id.hex(), secret, passphrase))
+
+
+def inspect_key_file(path: Path) -> KeyFile:
+    """Return what a key file says in clear; raise Misconfigured KEY_UNREADABLE if it is none."""
+    container = _read(path)
+    return KeyFile(container.kind, container.key_id, protected=container.protection != _NONE)
+
+
+def rewrapped(path: Path, data: bytes, *, passphrase: bytes | None, new: bytes | None) -> bytes:
+    """Return the bytes of a key file under another passphrase, or in clear; no file is touched.
+
+    Raises Misconfigured KEY_UNREADABLE, naming the path, if they are no key's, or the passphrase does
+    not open them.
+    """
+    container = _parse(path, data)
+    secret = container.secret
+    if container.protection == _SCRYPT_GCM:
+        secret = _open(path, container, passphrase)
+    return _packed(container.kind, container.key_id, secret, new)
 
 
 def read_key_file(path: Path, kind: KeyKind, length: int, *, passphrase: bytes | None) -> tuple[str, bytes]:
@@ -102,9 +116,30 @@ def require_same_key(path: Path, stated: str, derived: bytes) -> None:
         raise unreadable(path, "its key is not the one its key_id names", "restore the file from its copy")
 
 
+def _packed(kind: KeyKind, key_id: str, secret: bytes, passphrase: bytes | None) -> bytes:
+    salt = nonce = b""
+    if passphrase is not None:
+        salt, nonce = os.urandom(16), os.urandom(12)
+        secret = AESGCM(stretch(passphrase, salt)).encrypt(nonce, secret, _bound(kind, key_id))
+    container = _Container(
+        format=FORMAT,
+        kind=kind,
+        key_id=key_id,
+        protection=_NONE if passphrase is None else _SCRYPT_GCM,
+        salt=salt,
+        nonce=nonce,
+        secret=secret,
+    )
+    return msgspec.json.format(msgspec.json.encode(container)) + b"\n"
+
+
 def _read(path: Path) -> _Container:
+    return _parse(path, read_secret(path))
+
+
+def _parse(path: Path, data: bytes) -> _Container:
     try:
-        return _CONTAINER.decode(read_secret(path))
+        return _CONTAINER.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise unreadable(path, "not a key file of almenara", "name the file that `keys` made") from exc
 
@@ -113,14 +148,15 @@ def _open(path: Path, container: _Container, passphrase: bytes | None) -> bytes:
     if passphrase is None:
         raise unreadable(path, "protected by a passphrase and none was given", "give the passphrase")
     try:
-        return AESGCM(_stretch(passphrase, container.salt)).decrypt(
+        return AESGCM(stretch(passphrase, container.salt)).decrypt(
             container.nonce, container.secret, _bound(container.kind, container.key_id)
         )
     except (InvalidTag, ValueError) as exc:
         raise unreadable(path, "wrong passphrase or damaged file", "give the right passphrase") from exc
 
 
-def _stretch(passphrase: bytes, salt: bytes) -> bytes:
+def stretch(passphrase: bytes, salt: bytes) -> bytes:
+    """Return the key of 32 bytes that a passphrase gives, at a cost that makes guessing slow."""
     return Scrypt(salt=salt, length=32, n=SCRYPT_N, r=SCRYPT_R, p=SCRYPT_P).derive(passphrase)
 
 
