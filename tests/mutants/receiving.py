@@ -35,7 +35,7 @@ MUTANTS = (
         "subscriber/poll.py",
         "        if self._now - wait.since < self._gap_wait:",
         "        if self._now < wait.since:",
-        f"{ABSORB}::test_a_gap_filled_in_time_leaves_no_mark",
+        f"{ABSORB}::test_a_gap_is_read_again_and_then_passed_over_marked",
     ),
     Mutant(
         "a heartbeat shown again sets the clock back",

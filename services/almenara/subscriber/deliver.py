@@ -17,6 +17,7 @@ from almenara.errors import Code, Fault, MessageRefused, StatementRefused
 from almenara.model.alert import RiskAlert
 from almenara.model.bodies import ControlResult, Receipt, RiskAlertUpdate
 from almenara.model.codes import BARRED_WHEN_CLOSED
+from almenara.model.ids import Stream
 from almenara.model.rules import check
 from almenara.store import inbox, quarantine, tally, witness
 from almenara.store.inbox import MessageRow, SenderKeyRow, StatementRow
@@ -149,7 +150,7 @@ class Delivery:
             if before is message.content:
                 fresh.append(message)
             elif before != message.content:
-                self._refusals.append(_reused(message, self._micros))
+                self._refusals.append(self._reused(message))
         inbox.insert_messages(connection, fresh)
         inbox.insert_sender_keys(connection, self._keys)
         witness.save_claims(connection, list(self._claims.values()), now=self._micros)
@@ -157,6 +158,23 @@ class Delivery:
         quarantine.keep(connection, self._refusals)
         tally.add(connection, {**self._opened, Tally.HELD: len(fresh)})
         return len(fresh)
+
+    def _reused(self, message: MessageRow) -> Refusal:
+        """Return the refusal of an id that came before with other content; its statement stays sealed."""
+        stream = Stream(message.audience, message.publisher)
+        record = inbox.record_at(self._connection, stream, message.epoch, message.seq)
+        if record is None:
+            raise AssertionError(str(stream))  # a bug: its statement was flushed before
+        return Refusal(
+            audience=message.audience,
+            publisher=message.publisher,
+            offset=_NO_OFFSET,
+            proven=True,
+            code=Code.MESSAGE_ID_REUSED,
+            detail=f"message {message.message_id.hex()}: this id came before with other content",
+            kept_at=self._micros,
+            record=record,
+        )
 
     def _open(self, state: StreamState, verified: VerifiedStatement, offset: int, flags: str) -> str:
         """Collect a statement's messages; return "" or the code of the first thing refused in it.
@@ -178,7 +196,7 @@ class Delivery:
             try:
                 row = self._message(state, opened, each, flags)
             except MessageRefused as refusal:
-                self._refuse(state, offset, verified, refusal.code, str(refusal))
+                self._refuse(state, offset, verified, refusal.code, _without_values(refusal))
                 code = code or refusal.code
             else:
                 if row is not None:
@@ -326,17 +344,9 @@ def _kept(verified: VerifiedStatement, code: str) -> bytes:
     return without_content(verified.record) if code == Code.NOT_FOR_ME else verified.record
 
 
-def _reused(message: MessageRow, now: int) -> Refusal:
-    return Refusal(
-        audience=message.audience,
-        publisher=message.publisher,
-        offset=_NO_OFFSET,
-        proven=True,
-        code=Code.MESSAGE_ID_REUSED,
-        detail=f"message {message.message_id.hex()}: this id came before with other content",
-        kept_at=now,
-        record=message.body,
-    )
+def _without_values(refusal: MessageRefused) -> str:
+    """Return which fields break which rules: what stands in them is content, for no log and no list."""
+    return "; ".join(f"{fault.path} [{fault.code}]" for fault in refusal.faults)
 
 
 def _selectors(message: Message) -> dict[str, str]:

@@ -244,7 +244,11 @@ def test_a_heartbeat_claims_the_head_and_an_older_one_changes_nothing(
 ) -> None:
     author.says(alert(1))
     first, later = author.beats(), author.beats(NOW + SECOND)
-    reader.reads((1, first), (2, later), (3, first))
+    reader.reads((1, first), (2, later))
+    before = reader.store.read_now(inbox.chains)[reader.stream]
+    reader.reads((3, first), at=NOW + 2 * SECOND)
+    after = reader.store.read_now(inbox.chains)[reader.stream]
+    assert after == replace(before, next_offset=4), "nobody is heard from because an old word is shown again"
     (claim,) = reader.store.read_now(witness.claims)
     assert (claim.seq, claim.witness) == (0, PE)
     row = reader.store.read_now(inbox.chains)[reader.stream]
