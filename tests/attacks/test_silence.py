@@ -42,7 +42,7 @@ def state(store: Store, now: datetime) -> StreamState:
     return next(view.state for view in shown if (view.audience, view.publisher) == HOME)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(1, 9), st.lists(st.integers(0, 8), max_size=12))
 def test_what_is_kept_back_shows_within_a_minute_of_the_next_heartbeat(
     length: int, served: list[int]
@@ -60,10 +60,10 @@ def test_what_is_kept_back_shows_within_a_minute_of_the_next_heartbeat(
         assert site.now - heartbeat_at <= MINUTE
         seen = state(site.reader.store, heartbeat_at + MINUTE)
         whole = site.gaps == () and site.held_at(said[-1].place) == said[-1].hash
-        assert seen is StreamState.OK if whole else seen in LOUD
+        assert (seen in LOUD) is not whole
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.sets(st.integers(1, 30)))
 def test_gaps_delay_what_follows_by_a_minute_in_all_however_many_they_are(dropped: set[int]) -> None:
     with TemporaryDirectory() as folder, closing(Operated(Path(folder))) as site:

@@ -71,8 +71,8 @@ MUTANTS = (
     Mutant(
         "who is not in the audience speaks there",
         ADMIT,
-        "    if member.id not in directory.audience(stream.audience).members:\n        raise RefusedInChain(",
-        "    if not directory.audience(stream.audience):\n        raise RefusedInChain(",
+        "    if member.id not in audience.members:\n        raise RefusedInChain(",
+        "    if not audience.id:\n        raise RefusedInChain(",
         f"{TESTS}::test_a_statement_from_outside_the_audience_is_refused_in_its_place_in_the_chain",
     ),
     Mutant(

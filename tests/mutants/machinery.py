@@ -91,7 +91,7 @@ MUTANTS = (
     Mutant(
         "a suspended member keeps its rules",
         "coordinator/sync.py",
-        "            if member.status is MemberStatus.ACTIVE\n",
+        "        if member.status is MemberStatus.ACTIVE\n",
         "",
         "tests/unit/coordinator/test_sync.py::test_a_suspended_member_has_no_rule",
     ),

@@ -33,9 +33,17 @@ MUTANTS = (
     Mutant(
         "a gap is not waited for",
         "subscriber/poll.py",
-        "        if self._now - wait.since < self._gap_wait:",
-        "        if self._now < wait.since:",
+        "            if self._now - wait.since < self._gap_wait:",
+        "            if self._now < wait.since:",
         f"{ABSORB}::test_a_gap_is_read_again_and_then_passed_over_marked",
+    ),
+    Mutant(
+        "every gap has a wait of its own",
+        "subscriber/poll.py",
+        "            if self._now - state.waited_until >= self._gap_wait:",
+        "            if self._now >= state.waited_until:",
+        "tests/attacks/test_silence.py"
+        "::test_gaps_delay_what_follows_by_a_minute_in_all_however_many_they_are",
     ),
     Mutant(
         "a heartbeat shown again sets the clock back",
@@ -96,8 +104,8 @@ MUTANTS = (
     Mutant(
         "what others know and I lack is nothing to show",
         "node/streams.py",
-        "    return quiet and 0 < word.unmet_since < micros - limit",
-        "    return quiet and 0 > word.unmet_since",
+        "    return late > withheld_after and (quiet or late > CATCHING_UP_MAX)",
+        "    return late < withheld_after and (quiet or late > CATCHING_UP_MAX)",
         f"{WATCH}::test_a_receipt_that_knows_more_is_withheld_once_the_wait_is_over",
     ),
 )

@@ -48,6 +48,10 @@ TRUNCATED_SHOWN = timedelta(days=1)
 CATCHING_UP = timedelta(seconds=5)
 """A reader that accepts statements is reading a backlog: what it has not reached is not withheld."""
 
+CATCHING_UP_MAX = timedelta(seconds=60)
+"""A backlog that takes longer shows as withheld: nobody can tell it from an operator that lets statements
+through drop by drop."""
+
 
 class Heard(msgspec.Struct, frozen=True, kw_only=True):
     """What the store holds of a stream that another member writes; `ended` is why no more may come."""
@@ -142,9 +146,11 @@ def _heard_state(
 
 
 def _overdue(word: Word, row: ChainRow, micros: int, withheld_after: timedelta) -> bool:
-    limit = withheld_after // timedelta(microseconds=1)
-    quiet = micros - row.accepted_at > CATCHING_UP // timedelta(microseconds=1)
-    return quiet and 0 < word.unmet_since < micros - limit
+    if not word.unmet_since:
+        return False
+    late = timedelta(microseconds=micros - word.unmet_since)
+    quiet = timedelta(microseconds=micros - row.accepted_at) > CATCHING_UP
+    return late > withheld_after and (quiet or late > CATCHING_UP_MAX)
 
 
 def _compared(heard: Heard, word: Word) -> Claim:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -11,10 +12,10 @@ from almenara.store.inbox import ChainRow
 from almenara.wire.chain import ChainState
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from almenara.model.ids import Stream
     from almenara.wire.chain import OpenGap
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class Seek(NamedTuple):
@@ -28,6 +29,7 @@ class Wait(NamedTuple):
     """A stream stands still at a record that cannot be judged yet.
 
     flowing --Gap--> rereading the topic from its start --the record again--> standing --60 s--> flowing
+    flowing --Gap, less than 60 s after such a wait--> flowing
     flowing --Held-> standing until the directory moves
     """
 
@@ -81,6 +83,7 @@ class StreamState:
         self.keys: dict[bytes, bytes | None] = {}
         self.wait: Wait | None = None
         self.passed_over = False  # a statement that proved nothing when it came; a gap may prove it
+        self.waited_until = _NEVER  # when a wait for a gap was over last
         self.ended = EndedKeys()
         self.links_lost = False  # the transaction failed that used them; they are read again
         self._committed = (self.row, self.gaps)
@@ -134,5 +137,6 @@ class StreamState:
         self.keys.clear()
         self.wait = None
         self.passed_over = False
+        self.waited_until = _NEVER
         self.ended = EndedKeys()
         self.links_lost = self.row.ended_from >= 0
