@@ -31,6 +31,7 @@ from almenara.wire.padding import BUCKETS
 from almenara.wire.records import (
     PAYLOAD_HEARTBEAT,
     PAYLOAD_STATEMENT,
+    KeyWrap,
     Signature,
     encode_content,
     encode_head,
@@ -41,7 +42,7 @@ from almenara.wire.records import (
     parse_record,
     parse_statement,
 )
-from almenara.wire.seal import KeyWrap, StreamContext, key_commitment, statement_key, wrap_all
+from almenara.wire.seal import StreamContext, key_commitment, statement_key, wrap_all
 from conformance import federation as golden
 from unit.subscriber.stream import Author, ReaderSite, alert
 from unit.trust.federation import AR, CL, KEYS, NOW, PE, directory

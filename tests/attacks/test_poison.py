@@ -50,13 +50,12 @@ class Chain:
 
     def __init__(self) -> None:
         self._seq, self._prev = 0, GENESIS_PREV
-        self.says(batch=encode_batch((), [encode_message(alert(5000))]))
+        self.first = self.says(batch=encode_batch((), [encode_message(alert(5000))]))
 
     def says(self, **changes: Any) -> bytes:  # noqa: ANN401 - any argument
         """Return the next statement, with arguments changed; the first announces the key."""
         wraps = announcement() if self._seq == 0 else ()
         made = statement(**{"seq": self._seq, "prev": self._prev, "key_wraps": wraps, **changes})
-        self.first = made.record if self._seq == 0 else self.first
         self._seq, self._prev = self._seq + 1, made.hash
         return made.record
 
