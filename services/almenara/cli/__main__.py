@@ -22,6 +22,7 @@ COMMANDS = {
     "sent": Lazy("almenara.cli.sent:sent", "See who has confirmed one's own message."),
     "streams": Lazy("almenara.cli.streams:streams", "See how every stream stands."),
     "doctor": Lazy("almenara.cli.doctor:doctor", "Find out what is wrong, and what to do."),
+    "evidence": Lazy("almenara.cli.evidence:evidence", "Prove who said what to whom, and when."),
     "verify": Lazy("almenara.cli.verify:verify", "Prove who signed an exported record, offline."),
     "audience": Lazy("almenara.cli.audience:audience", "Say who shares what with whom."),
     "directory": Lazy("almenara.cli.directory:directory", "Sign the directory in a quorum of coordinators."),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from almenara.node.answers import Item, Page
     from almenara.node.settings import MemberSettings
     from almenara.store.views import InboxFilter
+    from almenara.trust.exported import ExportedRecord
 
 LOOK_S = 10.0
 """How long the node is asked to wait for the next message before it is asked again."""
@@ -195,12 +196,9 @@ def export(*, name: str, target: Path, sender: str, disclose: bool, config: Path
       almenara inbox export PE-2026-000123 --output r.bin --disclose
     """
     from almenara.cli.choosing import find
+    from almenara.cli.exporting import write_export
     from almenara.cli.output import count
     from almenara.cli.reach import load, reading
-    from almenara.errors import Code, Misconfigured
-    from almenara.trust.exported import ExportedRecord, verify_exported
-    from almenara.trust.refresh import root_fingerprint
-    from almenara.trust.secretfile import replace_file
 
     settings = load(config)
 
@@ -209,19 +207,7 @@ def export(*, name: str, target: Path, sender: str, disclose: bool, config: Path
             item = await find(node, name, sender=sender)
             return await node.export(item.message.message_id, publisher=item.publisher, disclose=disclose)
 
-    record = asyncio.run(exported())
-    fingerprint = root_fingerprint(record.root)
-    # What does not prove itself here would not elsewhere: better now than before a court.
-    verified = verify_exported(record, fingerprint=fingerprint)
-    try:
-        replace_file(target, record.to_bytes())
-    except OSError as exc:
-        raise Misconfigured(
-            Code.CONFIGURATION,
-            f"{target}: cannot be written ({exc.strerror}); name a file in a folder that you may write",
-        ) from exc
-    head = verified.statement.head
-    click.echo(f"{target}: statement {head.epoch}/{head.seq} of {head.publisher} in {head.audience}")
+    verified = write_export(asyncio.run(exported()), target)
     if verified.messages is None:
         click.echo("its content stays sealed; --disclose would put in the key that opens it")
     else:
@@ -229,7 +215,7 @@ def export(*, name: str, target: Path, sender: str, disclose: bool, config: Path
         click.echo(f"whoever has it reads this statement: {messages}")
     click.echo("")
     click.echo("next, anybody, anywhere:")
-    click.echo(f"  almenara verify {target} --root-fingerprint {fingerprint}")
+    click.echo(f"  almenara verify {target} --root-fingerprint {verified.root_fingerprint}")
 
 
 def _summary(item: Item, lang: str) -> Row:

@@ -213,6 +213,7 @@ def _proven(
         epoch=head.epoch,
         seq=head.seq,
         record=record.value,
+        at=head.issued_at,
     )
     opened = open_found(connection, found, member=stream.publisher, directory=directory, now=now)
     ids = [

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 import structlog
+from msgspec.structs import replace
 
 from almenara import clock
 from almenara.bus.kafka import answers as broker_answers
 from almenara.clock import from_micros
 from almenara.errors import MessageRefused, Unavailable
-from almenara.model.ids import MemberId
+from almenara.model.ids import MemberId, Stream
 from almenara.node import confirmations, health, watch
 from almenara.node.answers import (
     Accepted,
@@ -27,21 +28,24 @@ from almenara.node.answers import (
     Preview,
     Quarantined,
 )
+from almenara.node.evidence import proof_of, rival_of
 from almenara.node.opening import find_statement, open_found, unknown_message
 from almenara.store import directory as directory_row
 from almenara.store import outbox, quarantine, views, witness
 from almenara.trust.continuity import TrustedDirectory
 from almenara.trust.exported import ExportedRecord, directory_files
+from almenara.wire.avro import canonical_form
 from almenara.wire.messages import decode_message, encode_batch
 from almenara.wire.padding import choose_bucket
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from sqlalchemy import Connection
 
-    from almenara.model.ids import AudienceId, Stream
+    from almenara.model.ids import AudienceId
     from almenara.model.messages import Message
     from almenara.node.answers import Confirmations, StreamState, StreamView
     from almenara.node.settings import MemberSettings
@@ -195,7 +199,12 @@ class NodeService:
         return tuple(UUID(bytes=each) for each in found)
 
     async def export(
-        self, message_id: UUID, *, publisher: MemberId | None = None, disclose: bool = False
+        self,
+        message_id: UUID,
+        *,
+        publisher: MemberId | None = None,
+        disclose: bool = False,
+        receipts: bool = False,
     ) -> ExportedRecord:
         """Return the signed record that carried a message, with what proves it offline."""
         directory = self._publisher.require_directory()
@@ -206,19 +215,44 @@ class NodeService:
             k_s = None
             if disclose:
                 k_s = open_found(connection, found, member=self._member, directory=directory, now=now).k_s
-            trusted = TrustedDirectory.from_bytes(directory_row.load(connection) or b"")
-            return ExportedRecord(
-                audience=found.audience,
-                publisher=found.publisher,
-                record=found.record,
-                root=self._settings.root_path.read_bytes(),
-                directory=directory_files(self._settings.directory_cache, trusted.targets.targets),
-                directory_at=from_micros(directory_row.verified_at(connection)),
-                exported_at=now,
+            proof = proof_of(
+                connection, found, receipts=receipts, member=self._member, directory=directory, now=now
+            )
+            return replace(
+                self._exported(connection, found.stream, found.record, now=now),
                 k_s=k_s,
+                schema=canonical_form("Batch").decode() if disclose else "",
+                links=proof.links,
+                receipts=proof.receipts,
             )
 
         return await self._store.read(work)
+
+    async def export_rival(self, audience: AudienceId, publisher: MemberId) -> ExportedRecord:
+        """Return two statements of a stream that prove EQUIVOCATION."""
+        directory = self._publisher.require_directory()
+        now = clock.now()
+
+        def work(connection: Connection) -> ExportedRecord:
+            stream = Stream(audience, publisher)
+            held, rival = rival_of(connection, stream, directory=directory, now=now)
+            return replace(self._exported(connection, stream, held, now=now), rival=rival)
+
+        return await self._store.read(work)
+
+    def _exported(
+        self, connection: Connection, stream: Stream, record: bytes, *, now: datetime
+    ) -> ExportedRecord:
+        trusted = TrustedDirectory.from_bytes(directory_row.load(connection) or b"")
+        return ExportedRecord(
+            audience=stream.audience,
+            publisher=stream.publisher,
+            record=record,
+            root=self._settings.root_path.read_bytes(),
+            directory=directory_files(self._settings.directory_cache, trusted.targets.targets),
+            directory_at=from_micros(directory_row.verified_at(connection)),
+            exported_at=now,
+        )
 
     async def streams(self) -> tuple[StreamView, ...]:
         """Return how every stream stands."""

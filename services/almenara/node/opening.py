@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """A message's statement in the store: where it stands and its signed bytes."""
+    """A message's statement in the store: where it stands, its signed bytes, and when they came."""
 
     audience: AudienceId
     publisher: MemberId
     epoch: int
     seq: int
     record: bytes
+    at: int
 
     @property
     def stream(self) -> Stream:
@@ -87,19 +88,23 @@ def _received(connection: Connection, entry: views.InboxEntry) -> Found:
     row = entry.row
     stream = Stream(row.audience, row.publisher)
     record = inbox.record_at(connection, stream, row.epoch, row.seq)
-    return _found(stream, row.epoch, row.seq, record)
+    return _found(stream, row.epoch, row.seq, record, at=row.received_at)
 
 
 def _own(connection: Connection, message: outbox.Outgoing, member: MemberId) -> Found:
     said = outbox.statement_at(connection, message.audience, message.epoch, message.seq)
     stream = Stream(message.audience, member)
-    return _found(stream, message.epoch, message.seq, None if said is None else said.record)
+    return _found(
+        stream, message.epoch, message.seq, None if said is None else said.record, at=message.accepted_at
+    )
 
 
-def _found(stream: Stream, epoch: int, seq: int, record: bytes | None) -> Found:
+def _found(stream: Stream, epoch: int, seq: int, record: bytes | None, *, at: int) -> Found:
     if record is None:
         raise Refused(
             Code.UNKNOWN_MESSAGE,
             f"statement {stream} {epoch}/{seq}: its signed bytes are no longer kept; its retention is over",
         )
-    return Found(audience=stream.audience, publisher=stream.publisher, epoch=epoch, seq=seq, record=record)
+    return Found(
+        audience=stream.audience, publisher=stream.publisher, epoch=epoch, seq=seq, record=record, at=at
+    )

@@ -92,6 +92,14 @@ class Export(Question, frozen=True, kw_only=True):
     message_id: UUID
     publisher: str | None = None
     disclose: bool = False
+    receipts: bool = False
+
+
+class ExportRival(Question, frozen=True, kw_only=True):
+    """One stream."""
+
+    audience: str
+    publisher: str
 
 
 class AskQuarantine(Question, frozen=True, kw_only=True):
@@ -157,7 +165,7 @@ async def _check(node: Node, q: Publish) -> Preview:
 
 async def _export(node: Node, q: Export) -> ExportedRecord:
     publisher = None if q.publisher is None else member_id(q.publisher)
-    return await node.export(q.message_id, publisher=publisher, disclose=q.disclose)
+    return await node.export(q.message_id, publisher=publisher, disclose=q.disclose, receipts=q.receipts)
 
 
 PUBLISH = Operation("publish", Publish, _publish, *_plain(Accepted))
@@ -182,6 +190,12 @@ FIND: Operation[Find, tuple[UUID, ...]] = Operation(
     "find", Find, lambda node, q: node.find(q.name), *_plain(tuple[UUID, ...])
 )
 EXPORT = Operation("export", Export, _export, *_plain(ExportedRecord))
+EXPORT_RIVAL: Operation[ExportRival, ExportedRecord] = Operation(
+    "export-rival",
+    ExportRival,
+    lambda node, q: node.export_rival(audience_id(q.audience), member_id(q.publisher)),
+    *_plain(ExportedRecord),
+)
 STREAMS: Operation[Nothing, tuple[StreamView, ...]] = Operation(
     "streams", Nothing, lambda node, _: node.streams(), *_plain(tuple[StreamView, ...])
 )
@@ -206,6 +220,7 @@ OPERATIONS: tuple[Operation[Any, Any], ...] = (
     SHOW,
     FIND,
     EXPORT,
+    EXPORT_RIVAL,
     STREAMS,
     QUARANTINE,
     EVIDENCE,

@@ -124,11 +124,23 @@ class RemoteNode:
         return await self._ask(operations.FIND, operations.Find(name=name))
 
     async def export(
-        self, message_id: UUID, *, publisher: MemberId | None = None, disclose: bool = False
+        self,
+        message_id: UUID,
+        *,
+        publisher: MemberId | None = None,
+        disclose: bool = False,
+        receipts: bool = False,
     ) -> ExportedRecord:
         """Return the signed record that carried a message, with what proves it offline."""
-        question = operations.Export(message_id=message_id, publisher=publisher, disclose=disclose)
+        question = operations.Export(
+            message_id=message_id, publisher=publisher, disclose=disclose, receipts=receipts
+        )
         return await self._ask(operations.EXPORT, question)
+
+    async def export_rival(self, audience: AudienceId, publisher: MemberId) -> ExportedRecord:
+        """Return two statements of a stream that prove EQUIVOCATION."""
+        question = operations.ExportRival(audience=audience, publisher=publisher)
+        return await self._ask(operations.EXPORT_RIVAL, question)
 
     async def streams(self) -> tuple[StreamView, ...]:
         """Return how every stream stands."""

@@ -79,14 +79,24 @@ class Node(Protocol):
         ...
 
     async def export(
-        self, message_id: UUID, *, publisher: MemberId | None = None, disclose: bool = False
+        self,
+        message_id: UUID,
+        *,
+        publisher: MemberId | None = None,
+        disclose: bool = False,
+        receipts: bool = False,
     ) -> ExportedRecord:
         """Return the signed record that carried a message, with what proves it offline.
 
-        `disclose` adds the key that opens this one statement. Raises Refused UNKNOWN_MESSAGE when there
+        `disclose` adds the key that opens this one statement, `receipts` the first one of each other
+        reader, with the links to what it names. Raises Refused UNKNOWN_MESSAGE when there
         is none, CONFLICT when several members used the id and `publisher` does not say whose is meant,
         the code of a statement that does not open, Unavailable DIRECTORY_MISSING.
         """
+        ...
+
+    async def export_rival(self, audience: AudienceId, publisher: MemberId) -> ExportedRecord:
+        """Return two statements of a stream that prove EQUIVOCATION; raise Refused UNKNOWN_MESSAGE."""
         ...
 
     async def streams(self) -> tuple[StreamView, ...]:

@@ -19,7 +19,7 @@ from almenara.store.tables import NOT_OPENED, access, chain, gap, message, sende
 from almenara.wire.chain import OpenGap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 
 class ChainRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -242,6 +242,43 @@ def last_before(connection: Connection, stream: Stream, before: tuple[int, int])
         .limit(1)
     ).one_or_none()
     return None if row is None else Kept(**row._asdict())
+
+
+def statement_after(connection: Connection, stream: Stream, place: tuple[int, int]) -> Kept | None:
+    """Return the first statement accepted above a place."""
+    row = connection.execute(
+        select(statement.c.epoch, statement.c.seq, statement.c.hash, statement.c.record)
+        .where(
+            statement.c.audience == stream.audience,
+            statement.c.publisher == stream.publisher,
+            tuple_(statement.c.epoch, statement.c.seq) > tuple_(*place),
+        )
+        .order_by(statement.c.epoch, statement.c.seq)
+        .limit(1)
+    ).one_or_none()
+    return None if row is None else Kept(**row._asdict())
+
+
+def opened_since(connection: Connection, stream: Stream, since: int, *, limit: int) -> Iterator[Kept]:
+    """Yield what of a stream came since then and was opened, in order, one by one from the store."""
+    rows = connection.execute(
+        select(statement.c.epoch, statement.c.seq, statement.c.hash, statement.c.record)
+        .where(
+            statement.c.audience == stream.audience,
+            statement.c.publisher == stream.publisher,
+            statement.c.received_at >= since,
+            statement.c.code == "",
+        )
+        .order_by(statement.c.epoch, statement.c.seq)
+        .limit(limit)
+    )
+    return (Kept(**row._asdict()) for row in rows)
+
+
+def publishers_in(connection: Connection, audience: AudienceId) -> set[MemberId]:
+    """Return whose streams of an audience are read here."""
+    rows = connection.execute(select(chain.c.publisher).where(chain.c.audience == audience))
+    return {MemberId(row.publisher) for row in rows}
 
 
 def unopened(connection: Connection, stream: Stream, epoch: int, *, limit: int) -> list[tuple[int, str]]:

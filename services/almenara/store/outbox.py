@@ -235,6 +235,21 @@ def statement_at(connection: Connection, audience: AudienceId, epoch: int, seq: 
     return OutboxRecord(audience=audience, epoch=epoch, seq=seq, hash=row.hash, record=row.record)
 
 
+def statement_after(
+    connection: Connection, audience: AudienceId, place: tuple[int, int]
+) -> OutboxRecord | None:
+    """Return our own first statement above a place."""
+    row = connection.execute(
+        select(outbox)
+        .where(outbox.c.audience == audience, tuple_(outbox.c.epoch, outbox.c.seq) > tuple_(*place))
+        .order_by(outbox.c.epoch, outbox.c.seq)
+        .limit(1)
+    ).one_or_none()
+    if row is None:
+        return None
+    return OutboxRecord(audience=audience, epoch=row.epoch, seq=row.seq, hash=row.hash, record=row.record)
+
+
 def require_fresh_epochs(connection: Connection) -> int:
     """Make the next statement of every stream open a new epoch; return how many streams.
 

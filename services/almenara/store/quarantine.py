@@ -23,6 +23,9 @@ UNPROVEN_KEPT = 100
 """Unproven records kept a stream (DESIGN 4: counted, 100 kept)."""
 
 
+EQUIVOCATION = "EQUIVOCATION"
+"""The kind of evidence that is a statement of the author's against what it had said before."""
+
 FORKED_CLAIM = "FORKED_CLAIM"
 """The kind of evidence that is a witness's record: it names another statement than the one held."""
 

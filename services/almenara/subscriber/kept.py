@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from almenara.errors import Code, RecordRefused, StatementRefused
-from almenara.store.quarantine import Evidence, Refusal
+from almenara.store.quarantine import EQUIVOCATION, Evidence, Refusal
 
 if TYPE_CHECKING:
     from almenara.bus.received import Received
@@ -32,7 +32,7 @@ def refused_record(stream: Stream, received: Received, refusal: Refused, *, at: 
 def equivocation(verified: VerifiedStatement, expected: bytes, *, at: int) -> Evidence:
     """Return the evidence that an author signed this statement against what it had said before."""
     return Evidence(
-        kind="EQUIVOCATION",
+        kind=EQUIVOCATION,
         audience=verified.stream.audience,
         publisher=verified.stream.publisher,
         epoch=verified.head.epoch,

@@ -6,8 +6,11 @@ prove its author's key. With `k_s` it also opens that one statement and no other
 
     fingerprint -> root -> TUF metadata -> member's file -> signature -> statement -> k_s -> messages
 
-When a statement was made only its author and the exporter say: TIME UNPROVEN. The file's own
-checksum tells damage, it proves nothing; everything else here does.
+As evidence it also carries receipts of other members and the links that lead to what they name; then
+two members bound the time of the statement, else it is TIME UNPROVEN. Or it carries a rival, and the
+two prove EQUIVOCATION (trust.evidence). The directory's files are judged as of the moment when the
+exporter's node verified them: they may be long expired when the file is read. The file's own checksum
+tells damage, it proves nothing; everything else here does.
 """
 
 from __future__ import annotations
@@ -24,15 +27,26 @@ from tuf.api.serialization import DeserializationError
 
 from almenara.errors import Code, DirectoryRefused, RecordRefused, Refused, StatementRefused, Unavailable
 from almenara.model.ids import AudienceId, MemberId, Stream, audience_id, member_id
-from almenara.trust.admit import OpenedMessage, VerifiedStatement, proven, read_statement
+from almenara.trust.admit import OpenedMessage, VerifiedLink, VerifiedStatement, admit_link
 from almenara.trust.directory import Directory
+from almenara.trust.evidence import (
+    VerifiedReceipt,
+    opened_by,
+    proven_statement,
+    require_standing,
+    verify_links,
+    verify_receipt,
+    verify_rival,
+)
 from almenara.trust.refresh import METADATA, published_name, refresh, root_fingerprint
 from almenara.trust.targets import build_directory
-from almenara.wire.messages import decode_batch
-from almenara.wire.seal import open_sealed
+from almenara.wire.avro import sha256_hex
+from almenara.wire.records import parse_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from almenara.wire.messages import Batch
 
 EXPORT_MAX = 64 * 1024 * 1024
 """Bytes of an exported record: 1 MB of record and 192 members of 6 KiB, in base64, are below 4 MiB."""
@@ -40,6 +54,14 @@ EXPORT_MAX = 64 * 1024 * 1024
 FORMAT: Literal["almenara record 1"] = "almenara record 1"
 
 _SUBJECT = "exported record"
+
+
+class Receipted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A receipt in the file: whose it is, its statement's record, and the key of that one statement."""
+
+    member: MemberId
+    record: bytes
+    k_s: bytes
 
 
 class ExportedRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -58,6 +80,10 @@ class ExportedRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     directory_at: datetime
     exported_at: datetime
     k_s: bytes | None = None
+    schema: str = ""
+    links: tuple[bytes, ...] = ()
+    receipts: tuple[Receipted, ...] = ()
+    rival: bytes | None = None
     sha256: str = ""
 
     @property
@@ -83,11 +109,14 @@ _EXPORTED = msgspec.json.Decoder(ExportedRecord)
 class VerifiedExport(msgspec.Struct, frozen=True, kw_only=True):
     """A record whose author is proven from the root on; `messages` is None if it stays sealed."""
 
-    statement: VerifiedStatement
+    statement: VerifiedLink
     directory: Directory
     root_fingerprint: str
     recipients: tuple[MemberId, ...] = ()
     messages: tuple[OpenedMessage, ...] | None = None
+    links: tuple[VerifiedLink, ...] = ()
+    receipts: tuple[VerifiedReceipt, ...] = ()
+    rival: VerifiedLink | None = None
 
 
 def directory_files(cache: Path, targets: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -162,22 +191,60 @@ def verify_exported(exported: ExportedRecord, *, fingerprint: str) -> VerifiedEx
             "for the federation's fingerprint, over the telephone",
         )
     directory = _directory(exported)
-    verified = proven(exported.record, stream=exported.stream, directory=directory, now=exported.exported_at)
-    if not isinstance(verified, VerifiedStatement):
-        raise StatementRefused(
-            Code.PAYLOAD_TYPE, f"{_SUBJECT}: a heartbeat, which carries no message; export a statement"
+    now = exported.exported_at
+    statement = _statement(exported, directory)
+    links = verify_links(statement, exported.links, directory=directory, now=now)
+    receipts = tuple(
+        verify_receipt(
+            each.record,
+            each.k_s,
+            member=each.member,
+            chain=(statement, *links),
+            directory=directory,
+            now=now,
         )
-    if exported.k_s is None:
-        return VerifiedExport(statement=verified, directory=directory, root_fingerprint=found)
-    statement, sealed = verified.statement, read_statement(verified).sealed
-    batch = decode_batch(open_sealed(exported.k_s, statement.head, statement.head_bytes, sealed))
+        for each in exported.receipts
+    )
+    require_standing(statement, links, receipts)
+    rival = None
+    if exported.rival is not None:
+        rival = verify_rival(statement, exported.rival, directory=directory, now=now)
+    batch = _batch(exported, statement, directory)
     return VerifiedExport(
-        statement=verified,
+        statement=statement,
         directory=directory,
         root_fingerprint=found,
-        recipients=batch.recipients,
-        messages=tuple(map(OpenedMessage, batch.messages, batch.items)),
+        recipients=batch.recipients if batch else (),
+        messages=tuple(map(OpenedMessage, batch.messages, batch.items)) if batch else None,
+        links=links,
+        receipts=receipts,
+        rival=rival,
     )
+
+
+def _statement(exported: ExportedRecord, directory: Directory) -> VerifiedLink:
+    """Return the statement, with its content if the file has it; a departure since takes nothing back."""
+    judge = proven_statement if parse_record(exported.record).content else admit_link
+    return judge(exported.record, stream=exported.stream, directory=directory, now=exported.exported_at)
+
+
+def _batch(exported: ExportedRecord, statement: VerifiedLink, directory: Directory) -> Batch | None:
+    """Return what the statement says if its key is disclosed, by the schema in the file."""
+    if exported.k_s is None:
+        return None
+    if not isinstance(statement, VerifiedStatement):
+        raise RecordRefused(
+            Code.CONTENT_HASH, f"{_SUBJECT}: has the key of a content that was left out; export it again"
+        )
+    batch = opened_by(exported.k_s, statement)
+    schema = hashlib.sha256(exported.schema.encode()).hexdigest()
+    if schema not in directory.schemas or schema != sha256_hex("Batch"):
+        raise StatementRefused(
+            Code.SCHEMA_NOT_ALLOWED,
+            f"{_SUBJECT}: its schema of a batch is not one that directory {directory.version} allows and "
+            "this release reads; verify it with the release that exported it",
+        )
+    return batch
 
 
 def _directory(exported: ExportedRecord) -> Directory:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from almenara.model.ids import MemberId
     from almenara.model.messages import Message
+    from almenara.trust.keys import SigningKey
     from almenara.wire.records import KeyWrap
 
 STREAM = Stream(REGION, PE)
@@ -56,8 +57,13 @@ def announcement(
     )
 
 
-def statement(signer: MemberId = PE, **changes: Any) -> SignedStatement:  # noqa: ANN401 - any argument
-    """Return PE's statement to the region, signed by another member or with arguments changed."""
+def statement(
+    signer: MemberId = PE,
+    *,
+    key: SigningKey | None = None,
+    **changes: Any,  # noqa: ANN401 - any argument
+) -> SignedStatement:
+    """Return PE's statement to the region, signed by another member or key, or with arguments changed."""
     arguments: dict[str, Any] = {
         "context": CONTEXT,
         "seq": 4,
@@ -70,7 +76,7 @@ def statement(signer: MemberId = PE, **changes: Any) -> SignedStatement:  # noqa
         "key_wraps": (),
         "batch": BATCH,
     }
-    return make_statement(KEYS[signer].signing, **{**arguments, **changes})
+    return make_statement(key or KEYS[signer].signing, **{**arguments, **changes})
 
 
 def heartbeat(signer: MemberId = PE, **changes: Any) -> bytes:  # noqa: ANN401 - any field

@@ -21,51 +21,18 @@ from almenara.errors import (
 from almenara.model.messages import Message
 from almenara.trust.exported import (
     EXPORT_MAX,
-    ExportedRecord,
     directory_files,
     parse_exported,
     verify_exported,
 )
-from almenara.trust.refresh import refresh, root_fingerprint
-from almenara.trust.repository import Repository
-from almenara.wire.seal import statement_key
-from unit.trust.federation import AR, DAY, NOW, PE, REGION, targets
-from unit.trust.statements import CONTEXT, K, batch, heartbeat, statement
+from almenara.wire.avro import canonical_form
+from almenara.wire.records import without_content
+from unit.trust.export_site import Site
+from unit.trust.federation import AR, DAY, NOW, PE
+from unit.trust.statements import CONTEXT, batch, heartbeat, statement
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-LATER = NOW + DAY / 2
-
-
-class Site:
-    """A published directory, and the cache of a member's node that has verified it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.repository = Repository.create(folder / "repository", federation="ams", now=NOW)
-        for name, data in targets().items():
-            self.repository.set_target(name, data)
-        self.repository.publish(NOW)
-        self.root = self.repository.first_root
-        self.fingerprint = root_fingerprint(self.root)
-        self.cache = folder / "cache"
-        self.targets = self.refresh()
-
-    def refresh(self) -> dict[str, bytes]:
-        return refresh(dict(self.repository.files()), cache=self.cache, root=self.root, now=NOW).targets
-
-    def exported(self, **changes: Any) -> ExportedRecord:  # noqa: ANN401 - any field
-        fields: dict[str, Any] = {
-            "audience": REGION,
-            "publisher": PE,
-            "record": statement().record,
-            "root": self.root,
-            "directory": directory_files(self.cache, self.targets),
-            "directory_at": NOW,
-            "exported_at": LATER,
-            "k_s": statement_key(K.key, CONTEXT, 4),
-        }
-        return ExportedRecord(**{**fields, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -167,10 +134,24 @@ def test_a_root_of_somebody_else_is_refused_whatever_it_signs(site: Site, tmp_pa
         ({"record": heartbeat()}, Code.PAYLOAD_TYPE),
         ({"k_s": bytes(32)}, Code.KEY_COMMITMENT),
         ({"record": statement(seq=5).record}, Code.KEY_COMMITMENT),
+        ({"schema": ""}, Code.SCHEMA_NOT_ALLOWED),
+        ({"schema": canonical_form("Message").decode()}, Code.SCHEMA_NOT_ALLOWED),
+        ({"record": without_content(statement().record)}, Code.CONTENT_HASH),
         ({"record": statement(directory_version=99).record}, Code.DIRECTORY_BEHIND),
         ({"directory_at": NOW + 4000 * DAY}, Code.DIRECTORY_EXPIRED),
     ],
-    ids=["another signer", "another stream", "heartbeat", "key", "key of a neighbour", "newer", "too late"],
+    ids=[
+        "another signer",
+        "another stream",
+        "heartbeat",
+        "key",
+        "key of a neighbour",
+        "no schema",
+        "another schema",
+        "no content",
+        "newer",
+        "too late",
+    ],
 )
 def test_what_does_not_belong_together_is_refused_with_its_code(
     site: Site, changes: dict[str, Any], code: Code
