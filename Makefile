@@ -56,6 +56,7 @@ requirements: $(READY) ## Pin requirements/*.in again, with hashes
 system-deps: ## Install the system programs that some tests use
 	@missing=; command -v openssl >/dev/null || missing=openssl; \
 	  command -v softhsm2-util >/dev/null || missing="$$missing softhsm2"; \
+	  command -v systemd-analyze >/dev/null || missing="$$missing systemd"; \
 	  [ -z "$$missing" ] || \
 	  { as_root=; [ "$$(id -u)" = 0 ] || as_root=sudo; \
 	    $$as_root apt-get update -qq && $$as_root apt-get install -y -qq $$missing; }

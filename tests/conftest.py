@@ -38,6 +38,7 @@ TOOLS: dict[str, Callable[[], bool]] = {
     "postgres": _postgres,
     "root": lambda: os.geteuid() == 0,
     "softhsm": _on_path("softhsm2-util"),
+    "systemd": _on_path("systemd-analyze"),
 }
 
 INSTALLED_BY = {"fuzz": "make .venv/.fuzz"}

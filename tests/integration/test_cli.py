@@ -101,9 +101,10 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     try:
         made.type("almenara federation init --state D --name ams")
         made.start("almenara broker run --state D --ready-file broker.ready", log="broker.log")
-        made.wait_for("broker.ready")
         for member in MEMBERS:
             made.type(f"almenara member init --id {member} --state {member}")
+        made.wait_for("broker.ready")
+        for member in MEMBERS:
             shown = made.type(f"almenara member admit {member}/enrolment.json --federation D")
             assert "on the cluster" in shown
         for member in MEMBERS:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -80,7 +79,7 @@ def test_every_restriction_has_its_reason(unit: Path) -> None:
                 assert before.startswith("#"), f"{name} without a reason"
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd here")
+@pytest.mark.systemd
 def test_systemd_understands_a_unit(unit: Path, tmp_path: Path) -> None:
     # The program is not installed on the machine that tests, so another stands in for it.
     copy = tmp_path / unit.name.replace("@", "@PE")

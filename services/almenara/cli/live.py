@@ -10,7 +10,7 @@ from almenara import clock
 from almenara.bus.kafka import Reader, answers
 from almenara.bus.kafka.probe import writable
 from almenara.bus.received import Access
-from almenara.cli.checks import Finding, fail, failed, ok, warn
+from almenara.cli.checks import Finding, Verdict, fail, failed, ok, warn
 from almenara.cli.output import count
 from almenara.client import connect
 from almenara.errors import AlmenaraError, Code, Held, MessageRefused, Refused, Unavailable
@@ -51,6 +51,17 @@ SKEW_WARN_S, SKEW_FAIL_S = 30.0, 300.0
 LOOK_S = 0.1
 
 
+WRITES = "write own streams"
+
+_NO_BROKER = warn("round trip", "not tried without a broker", "run almenara doctor again when it answers")
+_NO_RIGHT = fail(
+    "round trip",
+    "not tried: the broker refuses what we write",
+    "run almenara doctor again when it is let in",
+    kind=Unavailable,
+)
+
+
 class _Line(NamedTuple):
     """How doctor reaches the broker as this member."""
 
@@ -65,17 +76,20 @@ async def broker_findings(settings: MemberSettings, directory: Directory) -> Asy
         client_context(certificate=settings.certificate_path, key=settings.tls_key_path, ca=settings.ca_path),
     )
     reached = await answers(line.bootstrap, line.context)
+    not_tried = None if reached else _NO_BROKER
     if reached:
         yield ok("broker", f"{line.bootstrap} answers over TLS")
         try:
             for found in await _access(line, settings, directory):
+                if found.check == WRITES and found.verdict is Verdict.FAIL:
+                    not_tried = _NO_RIGHT
                 yield found
         except AlmenaraError as error:
             yield failed("access", error)
     else:
         remedy = "see that the broker runs and the network reaches it; what is accepted meanwhile waits"
         yield fail("broker", f"{line.bootstrap} does not answer", remedy, kind=Unavailable)
-    async for found in _node(settings, directory, line if reached else None):
+    async for found in _node(settings, directory, line, not_tried):
         yield found
 
 
@@ -104,7 +118,7 @@ async def _access(line: _Line, settings: MemberSettings, directory: Directory) -
     trespass += [topic for topic in [*closed, nobodys] if access[topic] is not Access.REFUSED]
     ask = "ask the coordinator to synchronize: almenara coordinator sync"
     return [
-        _all("write own streams", mine, [topic for topic in mine if topic not in may_write], ask),
+        _all(WRITES, mine, [topic for topic in mine if topic not in may_write], ask),
         _all("read audiences", heard, unread, ask),
         _all(
             "refused elsewhere",
@@ -121,7 +135,9 @@ def _all(check: str, asked: list[str], wrong: list[str], remedy: str) -> Finding
     return fail(check, f"not so: {', '.join(sorted(set(wrong)))}", remedy)
 
 
-async def _node(settings: MemberSettings, directory: Directory, line: _Line | None) -> AsyncIterator[Finding]:
+async def _node(
+    settings: MemberSettings, directory: Directory, line: _Line, not_tried: Finding | None
+) -> AsyncIterator[Finding]:
     async with RemoteNode(settings.socket_path) as remote:
         if await remote.answers():
             status = await remote.status()
@@ -134,8 +150,8 @@ async def _node(settings: MemberSettings, directory: Directory, line: _Line | No
                 yield warn(name, f"{view.state}: {view.detail}", "see almenara streams --help for each state")
         else:
             yield warn("node", "does not run", f"start it: almenara node run --config {settings.file}")
-    if line is None:
-        yield warn("round trip", "not tried without a broker", "run almenara doctor again when it answers")
+    if not_tried is not None:
+        yield not_tried
         return
     try:
         async with asyncio.timeout(ROUND_TRIP_S), connect(settings) as bus:

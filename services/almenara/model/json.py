@@ -75,9 +75,10 @@ def message_json(message: Message) -> dict[str, Any]:
     fields = _builtins(message)
     body = fields["body"]
     del body["kind"]
+    _drop_absent_numbers(body)
     if message.kind is Kind.RISK_ALERT_UPDATE:
         del body["alert"]["kind"]
-    _drop_absent_numbers(body)
+        _drop_absent_numbers(body["alert"])
     return {"kind": message.kind.value, **fields}
 
 
@@ -92,15 +93,17 @@ _NUMBERS = {
 }
 
 
+_WITH_NUMBERS = ("goods", "findings", "conditions")
+
+
 def _drop_absent_numbers(fields: dict[str, Any]) -> None:
     """Leave out the numbers that are absent; msgspec leaves out only zeros that nobody has touched."""
     for name, unit in _NUMBERS.items():
         if fields.get(name) == 0.0 and not fields.get(unit):
             del fields[name]
-    for value in fields.values():
-        for part in value if isinstance(value, (list, tuple)) else (value,):
-            if isinstance(part, dict):
-                _drop_absent_numbers(part)
+    for name in _WITH_NUMBERS:
+        for part in fields.get(name, ()):
+            _drop_absent_numbers(part)
 
 
 def shaped(message: Message) -> Message:

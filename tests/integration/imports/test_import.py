@@ -9,51 +9,25 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from almenara import clock
 from almenara.cli.app import run
 from almenara.cli.import_ import import_
 from almenara.client import connect
 from almenara.model.bodies import ControlResult
 from almenara.model.codes import Kind
-from almenara.trust.secretfile import replace_file
-from federation_site import FederationSite
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from almenara.node.answers import Item
     from almenara.node.settings import MemberSettings
+    from node_site import NodeSite
 
 pytestmark = pytest.mark.integration
 
-MEMBERS = ("IT", "ES", "FR")
 COLUMNS = (
     *("reference", "category", "type", "subject", "date", "notifying_country", "classification"),
     *("risk_decision", "distribution", "forAttention", "forFollowUp", "operator", "origin", "hazards"),
 )
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FederationSite]:
-    site = FederationSite(tmp_path_factory.mktemp("import"))
-    try:
-        asyncio.run(site.start())
-        admit_all(site)
-        asyncio.run(site.sync())
-        yield site
-    finally:
-        asyncio.run(site.stop())
-
-
-def admit_all(site: FederationSite) -> None:
-    """Admit all at once: whoever joins after a reader's first directory waits a day for its trust."""
-    everyone = [site.enrol(member) for member in MEMBERS]
-    enrolments = [(settings.folder / "enrolment.json").read_bytes() for settings in everyone]
-    admissions = site.federation.admit_all(enrolments, now=clock.now())
-    for settings, admission in zip(everyone, admissions, strict=True):
-        replace_file(settings.admission_path, admission.to_bytes())
-        site.members[settings.member] = settings
 
 
 def row(number: int, **cells: str) -> dict[str, str]:
@@ -96,12 +70,12 @@ def import_rows(
 
 
 async def inbox(settings: MemberSettings, wanted: int) -> list[Item]:
-    """Return what a member holds once it holds that many, or what it got within the time."""
+    """Return what a member holds of Italy once that is so much, or what it got within the time."""
     items: list[Item] = []
     async with connect(settings) as bus:
         try:
             async with asyncio.timeout(30):
-                async for item in bus.subscribe():
+                async for item in bus.subscribe(sender="IT"):
                     items.append(item)
                     if len(items) == wanted:
                         break
@@ -111,14 +85,14 @@ async def inbox(settings: MemberSettings, wanted: int) -> list[Item]:
 
 
 def test_rows_reach_those_they_name_once(
-    site: FederationSite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    site: NodeSite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "rows.csv"
     with file.open("w", newline="") as lines:
         writer = csv.DictWriter(lines, COLUMNS)
         writer.writeheader()
         writer.writerows(ROWS)
-    italy = site.members["IT"]
+    italy = site["IT"]
     _, first = import_rows(italy, file, capsys)
     assert first == {
         "rows": 84,
@@ -135,10 +109,10 @@ def test_rows_reach_those_they_name_once(
     _, second = import_rows(italy, file, capsys)
     assert second == {**first, "published": 0, "already_there": 100}
 
-    spain = asyncio.run(inbox(site.members["ES"], 60))
+    spain = asyncio.run(inbox(site["ES"], 60))
     references = sorted(item.message.external_refs[0] for item in spain)
     assert references == [f"2025.{n:04}" for n in range(60)]
-    france = asyncio.run(inbox(site.members["FR"], 60))
+    france = asyncio.run(inbox(site["FR"], 60))
     alerts = {i.message.message_id: i.message for i in france if i.message.kind is Kind.RISK_ALERT}
     assert sorted(alert.external_refs[0] for alert in alerts.values()) == [
         f"2025.{n:04}" for n in range(40, 80)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from almenara import clock
+from almenara import client, clock
 from almenara.node.settings import load_settings
 from almenara.store import database, outbox
 from almenara.store.database import Store
@@ -161,7 +161,10 @@ def test_a_locked_store_is_waited_for_and_then_named(
     assert site.almenara("epoch", "open").status == 0
 
 
-def test_a_lease_held_without_a_socket_names_the_holder(site: MemberSite) -> None:
+def test_a_lease_held_without_a_socket_names_the_holder(
+    site: MemberSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "START_WAIT_S", 0.2)  # a limit of ours, not the behaviour
     with lease(site.state / "node.lock"):
         shown = site.almenara("publish", site.folder / "message.json")
     one_line(shown, 3, "process", "[STORE_LOCKED]")

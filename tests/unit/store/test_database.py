@@ -9,11 +9,14 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import Engine, event
 from sqlalchemy.exc import IntegrityError
 
 from almenara.errors import Code, Misconfigured, Unavailable
@@ -22,7 +25,6 @@ from almenara.store.database import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from sqlalchemy import Connection
 
@@ -162,41 +164,65 @@ def test_a_place_that_cannot_be_written_is_a_fault_of_configuration(tmp_path: Pa
         Store.create(tmp_path / name)
 
 
-@pytest.mark.root
-def test_a_read_only_file_system_is_a_fault_of_configuration(tmp_path: Path) -> None:
-    mounted = tmp_path / "mounted"
-    mounted.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(mounted)]
-    if subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip("this root may not mount")
+NOBODY = 65534
+
+# Modes do not bind root, so it becomes somebody else, once all that is needed was read.
+AS_SOMEBODY_ELSE = f"""
+import os, pathlib, sys
+from almenara.errors import Misconfigured
+from almenara.store.database import Store
+
+folder = pathlib.Path(sys.argv[1])
+Store.create(folder / "almenara.db").close()
+(folder / "almenara.db").chmod(0o444)
+folder.chmod(0o555)
+if os.geteuid() == 0:
+    os.setgid({NOBODY})
+    os.setuid({NOBODY})
+for name in ("almenara.db", "other.db"):
     try:
-        Store.create(mounted / "almenara.db").close()
-        subprocess.run(["mount", "-o", "remount,ro", str(mounted)], check=True)
-        with pytest.raises(Misconfigured, match="cannot be written here"):
-            Store.create(mounted / "almenara.db")
-        with pytest.raises(Misconfigured, match="cannot be written here"):
-            Store.create(mounted / "other.db")
-    finally:
-        subprocess.run(["umount", str(mounted)], check=True)
+        Store.create(folder / name)
+    except Misconfigured as fault:
+        print(fault.text)
+"""
 
 
-@pytest.mark.root
-def test_a_really_full_disk_has_its_name_and_loses_nothing(tmp_path: Path) -> None:
-    mounted = tmp_path / "mounted"
-    mounted.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=800k", "tmpfs", str(mounted)]
-    if subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip("this root may not mount")
+def test_a_read_only_home_is_a_fault_of_configuration() -> None:
+    with tempfile.TemporaryDirectory() as home:  # the folders of pytest are closed to others
+        path = Path(home)
+        path.chmod(0o755)
+        (path / "store").mkdir()
+        ended = subprocess.run(
+            [sys.executable, "-c", AS_SOMEBODY_ELSE, str(path / "store")],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        (path / "store").chmod(0o755)
+        assert ended.stderr == ""
+        for name, said in zip(("almenara.db", "other.db"), ended.stdout.splitlines(), strict=True):
+            assert name in said
+            assert "cannot be written here" in said
+
+
+def test_a_full_disk_has_its_name_and_loses_nothing(store: Store) -> None:
+    """SQLite says of its own limit of pages what it says of a disk without space: SQLITE_FULL."""
+
+    def limited(connection: sqlite3.Connection, _record: object) -> None:
+        connection.execute("PRAGMA max_page_count = 150")
+
+    store.write_now(lambda c: put(c, "before"))
+    store.close()
+    event.listen(Engine, "connect", limited)
     try:
-        store = Store.create(mounted / "almenara.db")
-        store.write_now(lambda c: put(c, "before"))
-        with pytest.raises(Unavailable) as refusal:
-            store.write_now(put_much)
+        full = Store.open(store.path)
+        with pytest.raises(Unavailable, match="the disk is full") as refusal:
+            full.write_now(put_much)
         assert refusal.value.code == Code.STORE_FULL
-        assert names(store) == {"before"}
-        store.close()
+        assert names(full) == {"before"}
+        full.close()
     finally:
-        subprocess.run(["umount", str(mounted)], check=True)
+        event.remove(Engine, "connect", limited)
 
 
 def test_a_full_disk_keeps_what_was_accepted_and_goes_on_when_there_is_space(store: Store) -> None:
