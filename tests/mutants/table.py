@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from mutants import admitting, bytes_of_the_wire, machinery, receiving, sealing, trusting
+from mutants import admitting, bytes_of_the_wire, machinery, receiving, sealing, signing, trusting
 
 MUTANTS = (
     *bytes_of_the_wire.MUTANTS,
     *sealing.MUTANTS,
     *admitting.MUTANTS,
     *trusting.MUTANTS,
+    *signing.MUTANTS,
     *receiving.MUTANTS,
     *machinery.MUTANTS,
 )

@@ -14,7 +14,7 @@ import msgspec
 from securesystemslib.signer import Signature
 from tuf.api.exceptions import LengthOrHashMismatchError
 from tuf.api.metadata import Metadata, Root, Targets
-from tuf.api.serialization import DeserializationError
+from tuf.api.serialization import DeserializationError, SerializationError
 
 from almenara.errors import Code, DirectoryRefused, Unavailable
 from almenara.trust.directory import Directory, Expiries
@@ -207,7 +207,7 @@ def _new(part: Part, kind: type[_Signed]) -> _Signed:
         raise refused(
             Code.MALFORMED, f"its {part.role} are no metadata ({exc.__cause__})", "ask for the file again"
         ) from exc
-    if not isinstance(signed, kind) or canonical(signed) != part.metadata:
+    if not isinstance(signed, kind) or _canonical(signed) != part.metadata:
         raise refused(
             Code.NOT_CANONICAL, f"its {part.role} are not in their only form", "ask for the file again"
         )
@@ -216,6 +216,13 @@ def _new(part: Part, kind: type[_Signed]) -> _Signed:
             Code.MALFORMED, f"its {part.role} are not version {part.base + 1}, or say more", "propose it anew"
         )
     return signed
+
+
+def _canonical(signed: Root | Targets) -> bytes:
+    try:
+        return canonical(signed)
+    except SerializationError:  # a number with a fraction, for one
+        return b""
 
 
 def _directory(targets: Targets, files: Mapping[str, bytes]) -> Directory:
@@ -239,6 +246,9 @@ def _require_sound(root: Root) -> None:
     used = set()
     for name, role in root.roles.items():
         used.update(role.keyids)
+        # Exactly an int, for JSON's true would count as one; nothing more, for no line would show it.
+        if type(role.threshold) is not int or role.unrecognized_fields:
+            raise refused(Code.MALFORMED, f"its signers of {name} are none", "propose it anew")
         if role.threshold > len(role.keyids):
             raise refused(
                 Code.DIRECTORY_INVALID,
@@ -261,7 +271,11 @@ def _contents(proposal: Proposal, base: Base, targets: Targets) -> dict[str, byt
     files = {}
     for name, target in targets.targets.items():
         data = proposal.files.get(name, base.files.get(name))
-        if _TARGET_NAME.fullmatch(name) is None or target.hashes.keys() != {"sha256"}:
+        if (
+            _TARGET_NAME.fullmatch(name) is None
+            or target.hashes.keys() != {"sha256"}
+            or target.unrecognized_fields
+        ):
             raise refused(Code.MALFORMED, f"the target {name!r} is none", "propose it anew")
         if data is None or len(data) > TARGET_MAX:
             raise refused(

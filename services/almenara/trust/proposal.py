@@ -100,7 +100,7 @@ def parse_proposal(data: bytes) -> Proposal:
         raise Refused(Code.OVERSIZE, f"proposal: more than {PROPOSAL_MAX} bytes; name another file")
     try:
         return _PROPOSAL.decode(data)
-    except msgspec.DecodeError as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise Refused(Code.MALFORMED, f"proposal: not one ({exc}); ask for the file again") from exc
 
 

@@ -8,9 +8,10 @@ import pytest
 
 from almenara.errors import Code, DirectoryRefused, Misconfigured, Refused, Unavailable
 from almenara.trust.judged import judge, sign
-from almenara.trust.refresh import refresh, root_name
+from almenara.trust.refresh import TIMESTAMP_MAX, refresh, root_name
 from almenara.trust.repository import Repository
-from almenara.trust.rolekeys import create_role_key, next_root, rotate
+from almenara.trust.rolekeys import SERVICE, create_role_key, next_root, rotate
+from almenara.wire.records import RECORD_MAX
 from unit.trust.federation import DAY, NOW, targets
 from unit.trust.holders import ANA, EVA, LUIS, QUORUMS, RAUL, SOL, TEO, signed
 
@@ -124,6 +125,21 @@ def test_a_reader_follows_the_rotation_of_every_role(
     opened.sign_timestamp(NOW + DAY)
     seen = refresh(dict(opened.files()), cache=site.cache, root=opened.first_root, now=NOW + DAY)
     assert seen.expires.timestamp == NOW + 2 * DAY
+
+
+def test_every_file_of_a_federation_in_service_fits_a_record(tmp_path: Path) -> None:
+    """The largest: five new holders of the root's keys, let in by all five of before."""
+    repository = Repository.create(tmp_path, federation="ams", now=NOW, thresholds=SERVICE)
+    root = next_root(repository.in_force.root, expires=NOW + 300 * DAY)
+    before = list(root.roles["root"].keyids)
+    added = [create_role_key(repository.keys / f"root-{n}.json", holder=f"root-{n}") for n in range(6, 11)]
+    rotate(root, "root", add=[key.public for key in added], remove=before, threshold=3)
+    repository.install(repository.propose(by="", now=NOW, root=root), NOW)
+    files = dict(repository.files())
+    assert len(files[root_name(2)]) < 150_000
+    assert max(map(len, files.values())) < RECORD_MAX
+    assert len(files["metadata/timestamp.json"]) < TIMESTAMP_MAX
+    assert refresh(files, cache=tmp_path / "cache", root=repository.first_root, now=NOW).version == 1
 
 
 def test_a_key_that_was_rotated_out_signs_nothing_any_more(site: Site) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from almenara.errors import Code, DirectoryRefused, Refused, Unavailable
+from almenara.errors import AlmenaraError, Code, DirectoryRefused, Refused, Unavailable
+from almenara.trust.changes import changes
 from almenara.trust.judged import directory_of, judge, require_complete, sign, with_signatures
 from almenara.trust.proposal import (
     NOTHING,
@@ -16,6 +20,7 @@ from almenara.trust.proposal import (
     Base,
     Proposal,
     RoleSignature,
+    canonical,
     merged,
     parse_proposal,
     propose,
@@ -31,6 +36,9 @@ if TYPE_CHECKING:
     from tuf.api.metadata import Root
 
 ADMITTED = {**BASE.files, member_target(UY): member_file(ENROLMENTS[UY])}
+
+
+UY_HASH = hashlib.sha256(ADMITTED[member_target(UY)]).hexdigest()
 
 
 def admission() -> Proposal:
@@ -235,6 +243,14 @@ REFUSED: dict[str, tuple[Callable[[], Proposal], Code]] = {
         lambda: propose(BASE, files={**BASE.files, "members/../../x": b""}, by="", now=NOW),
         Code.MALFORMED,
     ),
+    "a target with a note": (
+        lambda: Replaced(admission()).text(f'"{UY_HASH}"}},', f'"{UY_HASH}"}},"j":"x",'),
+        Code.MALFORMED,
+    ),
+    "a number with a fraction": (
+        lambda: Replaced(admission()).text('"version":2', '"version":2,"x":1.5'),
+        Code.NOT_CANONICAL,
+    ),
     "a delegation": (
         lambda: Replaced(admission()).text('"expires"', '"delegations":{"keys":{},"roles":[]},"expires"'),
         Code.MALFORMED,
@@ -302,6 +318,43 @@ def test_a_root_that_readers_could_not_follow_is_refused(spoil: str, code: Code)
     with pytest.raises(Refused) as caught:
         judge(propose(BASE, files=BASE.files, root=root, by="ana", now=NOW), BASE, now=NOW)
     assert caught.value.code is code
+
+
+@pytest.mark.parametrize("spoil", ["true", '2,"x":1'], ids=["a truth for a number", "a field more"])
+def test_signers_in_another_form_are_refused(spoil: str) -> None:
+    root = drafted()
+    root.roles["snapshot"].threshold = True
+    if spoil != "true":
+        root.roles["snapshot"].threshold = 1
+        root.roles["snapshot"].unrecognized_fields["x"] = 1
+    with pytest.raises(Refused, match="signers of snapshot are none"):
+        judge(propose(BASE, files=BASE.files, root=root, by="ana", now=NOW), BASE, now=NOW)
+
+
+WHOLE = signed(rotation(), BASE, ANA, LUIS).to_bytes()
+
+
+@given(st.integers(0, len(WHOLE) - 1), st.binary(min_size=1, max_size=3))
+def test_no_byte_of_the_file_makes_anything_but_a_judgement_or_a_refusal(at: int, put: bytes) -> None:
+    try:
+        judged = judge(parse_proposal(WHOLE[:at] + put + WHOLE[at + len(put) :]), BASE, now=NOW)
+    except AlmenaraError:
+        return
+    assert [part.metadata for part in judged.proposal.parts] == [part.metadata for part in rotation().parts]
+
+
+METADATA = rotation().parts[0].metadata
+
+
+@given(st.integers(0, len(METADATA) - 1), st.binary(min_size=0, max_size=6))
+def test_no_byte_to_be_signed_makes_anything_but_a_judgement_or_a_refusal(at: int, put: bytes) -> None:
+    spoiled = Replaced(rotation()).part(metadata=METADATA[:at] + put + METADATA[at + 1 :])
+    try:
+        judged = judge(spoiled, BASE, now=NOW)
+        assert changes(judged)
+    except AlmenaraError:
+        return
+    assert judged.proposal.parts[0].metadata == canonical(judged.root)
 
 
 def test_a_root_with_a_key_that_signs_nothing_is_refused() -> None:
