@@ -16,7 +16,8 @@ CURVES = {KeyType.EC_EDWARDS: "1.3.101.112", KeyType.EC: "secp256r1"}
 
 def module() -> Path:
     """Return SoftHSM's library, which Debian keeps in a folder of the machine's kind."""
-    return next(Path("/usr/lib").glob("**/libsofthsm2.so"))
+    folder = Path("/usr/lib")
+    return next(path for place in ("softhsm", "*/softhsm") for path in folder.glob(f"{place}/libsofthsm2.so"))
 
 
 class SoftToken:
@@ -30,6 +31,7 @@ class SoftToken:
         settings.write_text(f"directories.tokendir = {self.tokens}\nobjectstore.backend = file\n")
         # The library reads its environment when it begins, so it begins anew for each token.
         os.environ["SOFTHSM2_CONF"] = str(settings)
+        self._pin = PIN
         self.pin = folder / "pin"
         self.pin.touch(mode=0o600)
         self.pin.write_text(f"{PIN}\n")
@@ -75,10 +77,19 @@ class SoftToken:
             session.get_key(object_class=pkcs11.ObjectClass.PUBLIC_KEY, label=label).destroy()
             session.get_key(object_class=pkcs11.ObjectClass.PUBLIC_KEY, label=of)[Attribute.LABEL] = label
 
+    def change_pin(self, pin: str) -> None:
+        """Give the token another PIN, and leave what the node reads as it is."""
+        with self._session() as session:
+            session.set_pin(self._pin, pin)
+        self._pin = pin
+        self.library.reinitialize()
+
     def _session(self) -> pkcs11.Session:
         # A login is the process's, so the key under test must not be left with this one.
         self.library.reinitialize()
-        session: pkcs11.Session = self.library.get_token(token_label="almenara").open(rw=True, user_pin=PIN)
+        session: pkcs11.Session = self.library.get_token(token_label="almenara").open(
+            rw=True, user_pin=self._pin
+        )
         return session
 
     def uri(self, label: str = "signing", **changes: str) -> str:

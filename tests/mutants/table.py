@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mutants import admitting, bytes_of_the_wire, machinery, receiving, sealing, signing, trusting
+from mutants import admitting, bytes_of_the_wire, machinery, receiving, renewing, sealing, signing, trusting
 
 MUTANTS = (
     *bytes_of_the_wire.MUTANTS,
@@ -11,5 +11,6 @@ MUTANTS = (
     *trusting.MUTANTS,
     *signing.MUTANTS,
     *receiving.MUTANTS,
+    *renewing.MUTANTS,
     *machinery.MUTANTS,
 )

@@ -150,9 +150,10 @@ def _lay_out(folder: Path, files: dict[str, bytes], *, new: bytes | None) -> Non
 def _require_keys(settings: MemberSettings, passphrase: bytes | None) -> None:
     """Return if every key is the one that its id names, and the certificate that of its key."""
     for path in key_files(settings):
-        if inspect_key_file(path).kind == "sealing":
+        kind = inspect_key_file(path).kind
+        if kind == "sealing":
             load_sealing_key(path, passphrase=passphrase)
-        else:
+        elif kind == "signing":
             load_signing_key(f"{FILE_URI}{path}", passphrase=passphrase)
     if settings.certificate_path.exists():
         public = load_certificate(settings.certificate_path.read_bytes()).public_key()

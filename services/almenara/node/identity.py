@@ -72,7 +72,7 @@ def open_member(settings: MemberSettings, *, now: datetime) -> Identity:
     directory = install_admission(settings, admission)
     require_certificate(settings, now)
     # Read first: if it is renewed in between, it is merely taken up once more.
-    certificate = settings.certificate_path.read_bytes()
+    certificate = read_certificate(settings)
     context = client_context(
         certificate=settings.certificate_path, key=settings.tls_key_path, ca=settings.ca_path
     )
@@ -138,17 +138,25 @@ def require_certificate(settings: MemberSettings, now: datetime) -> MemberCertif
 
     Raises Misconfigured CERTIFICATE_EXPIRED, or CONFIGURATION if there is none to judge.
     """
-    try:
-        pem, ca = settings.certificate_path.read_bytes(), settings.ca_path.read_bytes()
-    except OSError as exc:
-        raise Misconfigured(
-            Code.CONFIGURATION,
-            f"{exc.filename}: cannot be read ({exc.strerror}); put the coordinator's admission.json into "
-            f"{settings.folder}",
-        ) from exc
+    pem, ca = read_certificate(settings), _read_installed(settings.ca_path)
     certificate = read_member_certificate(pem, ca=ca)
     certificate.require_valid(now, source=settings.certificate_path)
     return certificate
+
+
+def read_certificate(settings: MemberSettings) -> bytes:
+    """Return the installed certificate in PEM; raise Misconfigured CONFIGURATION if there is none."""
+    return _read_installed(settings.certificate_path)
+
+
+def _read_installed(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as exc:
+        raise Misconfigured(
+            Code.CONFIGURATION,
+            f"{path}: cannot be read ({exc.strerror}); put the coordinator's admission.json here again",
+        ) from exc
 
 
 def load_keys(settings: MemberSettings) -> MemberKeys:

@@ -22,7 +22,7 @@ import structlog
 from almenara import clock
 from almenara.bus.kafka import answers
 from almenara.errors import AlmenaraError, Code, Unavailable
-from almenara.node.identity import install_admission, require_certificate
+from almenara.node.identity import install_admission, read_certificate, require_certificate
 from almenara.trust.admission import read_admission
 from almenara.trust.certificates import client_context, load_renewed
 
@@ -99,7 +99,7 @@ class Renewal:
         directory = self._directory()
         named = directory.bootstrap if directory is not None else ""
         bootstrap = settings.bootstrap or named or connected.bootstrap
-        certificate = await asyncio.to_thread(settings.certificate_path.read_bytes)
+        certificate = await asyncio.to_thread(read_certificate, settings)
         if (bootstrap, certificate) == (connected.bootstrap, self._certificate):
             return
         files = (settings.certificate_path, settings.tls_key_path, settings.ca_path)
@@ -110,8 +110,9 @@ class Renewal:
                 f"broker {bootstrap}: does not answer the renewed certificate or at the new address; the old "
                 "ones stay in use until it does",
             )
+        renewed = require_certificate(settings, clock.now())
         load_renewed(connected.context, certificate=files[0], key=files[1], ca=files[2])
-        connected.certificate = require_certificate(settings, clock.now())
+        connected.certificate = renewed
         connected.bootstrap, self._certificate = bootstrap, certificate
         for client in self._clients:
             await client.renew(bootstrap)
@@ -125,9 +126,9 @@ class Renewal:
     async def _install(self) -> None:
         stamp = self._admission_stamp()
         if stamp != self._installed:
-            self._installed = stamp
             admission = await asyncio.to_thread(read_admission, self._settings.admission_path)
             await asyncio.to_thread(install_admission, self._settings, admission)
+            self._installed = stamp
             log.info("admission.installed", issued_at=admission.issued_at.isoformat())
 
     def _admission_stamp(self) -> tuple[int, int, int] | None:

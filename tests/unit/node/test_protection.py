@@ -29,6 +29,13 @@ UNDER = b"a long sentence in a safe"
 
 
 @pytest.fixture
+def plain(tmp_path: Path) -> MemberSettings:
+    """Return the folder of PE with one key of each kind: a passphrase costs a third of a second for each."""
+    init_member(tmp_path / "PE", member="PE", federation="ams", name="Peru", now=NOW)
+    return load_settings(tmp_path / "PE", environ={})
+
+
+@pytest.fixture
 def member(tmp_path: Path) -> MemberSettings:
     """Return the folder of PE, admitted, with a rotation under way and a retired key."""
     federation = Federation.init(tmp_path / "D", name="ams", now=NOW, bootstrap="127.0.0.1:20000")
@@ -59,63 +66,63 @@ def ids(settings: MemberSettings) -> list[bytes]:
     return [*(key.key_id for key in keys.signing), *(key.key_id for key in keys.sealing)]
 
 
-def test_a_passphrase_is_added_changed_and_removed(member: MemberSettings, tmp_path: Path) -> None:
-    before, text = ids(member), member.file.read_text()
+def test_a_passphrase_is_added_changed_and_removed(plain: MemberSettings, tmp_path: Path) -> None:
+    before, text = ids(plain), plain.file.read_text()
     first = secret(tmp_path, "first", "first")
-    assert protect(member, passphrase=None, new=b"first", passphrase_file=first) == 4
-    assert all(inspect_key_file(path).protected for path in key_files(member))
-    assert {path.stat().st_mode & 0o777 for path in key_files(member)} == {0o600}
-    changed = reloaded(member)
+    assert protect(plain, passphrase=None, new=b"first", passphrase_file=first) == 2
+    assert all(inspect_key_file(path).protected for path in key_files(plain))
+    assert {path.stat().st_mode & 0o777 for path in key_files(plain)} == {0o600}
+    changed = reloaded(plain)
     assert changed.passphrase_file == first
     assert ids(changed) == before
 
     second = secret(tmp_path, "second", "second")
     protect(changed, passphrase=b"first", new=b"second", passphrase_file=second)
-    changed = reloaded(member)
+    changed = reloaded(plain)
     assert ids(changed) == before
 
     protect(changed, passphrase=b"second", new=None, passphrase_file=None)
-    assert reloaded(member).passphrase_file is None
-    assert not protected(member)
-    assert ids(reloaded(member)) == before
-    assert len(member.file.read_text().splitlines()) == len(text.splitlines())
+    assert reloaded(plain).passphrase_file is None
+    assert not protected(plain)
+    assert ids(reloaded(plain)) == before
+    assert len(plain.file.read_text().splitlines()) == len(text.splitlines())
 
 
-def test_a_wrong_passphrase_changes_nothing(member: MemberSettings, tmp_path: Path) -> None:
+def test_a_wrong_passphrase_changes_nothing(plain: MemberSettings, tmp_path: Path) -> None:
     file = secret(tmp_path, "right")
-    protect(member, passphrase=None, new=b"right", passphrase_file=file)
-    held = {path: path.read_bytes() for path in (*key_files(member), member.file)}
+    protect(plain, passphrase=None, new=b"right", passphrase_file=file)
+    held = {path: path.read_bytes() for path in (*key_files(plain), plain.file)}
     with pytest.raises(Misconfigured, match="wrong passphrase"):
-        protect(reloaded(member), passphrase=b"wrong", new=None, passphrase_file=None)
+        protect(reloaded(plain), passphrase=b"wrong", new=None, passphrase_file=None)
     assert {path: path.read_bytes() for path in held} == held
-    assert not list(member.folder.rglob(".next-*"))
+    assert not list(plain.folder.rglob(".next-*"))
 
 
 def test_a_crash_after_the_plan_is_made_good_by_whoever_reads_the_settings(
-    member: MemberSettings, tmp_path: Path
+    plain: MemberSettings, tmp_path: Path
 ) -> None:
-    before = ids(member)
+    before = ids(plain)
     file = secret(tmp_path, "first")
-    protect(member, passphrase=None, new=b"first", passphrase_file=file)
-    done = key_files(member)[1]
-    paths = [str(path) for path in (*key_files(member), member.file)]
+    protect(plain, passphrase=None, new=b"first", passphrase_file=file)
+    done = key_files(plain)[1]
+    paths = [str(path) for path in (*key_files(plain), plain.file)]
     # As if only one key had taken its place: the others still wait beside theirs.
-    for path in (*key_files(member), member.file):
+    for path in (*key_files(plain), plain.file):
         if path != done:
             path.rename(path.with_name(f".next-{path.name}"))
             path.write_text("what was before")
             path.chmod(0o600)
-    member.replacement_plan.write_text(str(paths).replace("'", '"'))
-    settings = reloaded(member)
+    plain.replacement_plan.write_text(str(paths).replace("'", '"'))
+    settings = reloaded(plain)
     assert settings.passphrase_file == file
     assert ids(settings) == before
 
 
-def test_a_folder_that_cannot_be_written_is_named(member: MemberSettings, tmp_path: Path) -> None:
-    (member.folder / ".next-member.toml").mkdir()
+def test_a_folder_that_cannot_be_written_is_named(plain: MemberSettings, tmp_path: Path) -> None:
+    (plain.folder / ".next-member.toml").mkdir()
     with pytest.raises(Misconfigured, match="cannot be written"):
-        protect(member, passphrase=None, new=b"first", passphrase_file=secret(tmp_path, "first"))
-    assert not protected(member)
+        protect(plain, passphrase=None, new=b"first", passphrase_file=secret(tmp_path, "first"))
+    assert not protected(plain)
 
 
 def test_key_show_says_all_but_secrets(member: MemberSettings) -> None:
@@ -144,17 +151,29 @@ def test_a_restored_folder_is_the_member_again(member: MemberSettings, tmp_path:
     assert output.stat().st_mode & 0o777 == 0o600
     shutil.rmtree(member.folder)
 
-    file = secret(tmp_path, "new")
-    header = restore(output, member.folder, under=UNDER, new=b"new", passphrase_file=file)
+    header = restore(output, member.folder, under=UNDER, new=None, passphrase_file=None)
     assert (header.member, header.made_at) == ("PE", NOW)
     settings = reloaded(member)
     assert ids(settings) == before
-    assert all(inspect_key_file(path).protected for path in key_files(settings))
     retired = settings.keys / "retired" / "signing-old.json"
-    assert load_signing_key(f"file:{retired}", passphrase=b"new").key_id == old
+    assert load_signing_key(f"file:{retired}", passphrase=None).key_id == old
     assert settings.enrolment_path.read_bytes() == enrolment
     assert open_member(settings, now=NOW).root
     assert {path.stat().st_mode & 0o777 for path in (*key_files(settings), settings.tls_key_path)} == {0o600}
+
+
+def test_what_was_protected_comes_back_under_another_passphrase(
+    plain: MemberSettings, tmp_path: Path
+) -> None:
+    before = ids(plain)
+    protect(plain, passphrase=None, new=b"lost", passphrase_file=secret(tmp_path, "lost", "lost"))
+    back_up(reloaded(plain), tmp_path / "backup", passphrase=b"lost", under=UNDER, now=NOW)
+    file = secret(tmp_path, "new", "new")
+    restore(tmp_path / "backup", tmp_path / "B", under=UNDER, new=b"new", passphrase_file=file)
+    settings = load_settings(tmp_path / "B", environ={})
+    assert settings.passphrase_file == file
+    assert all(inspect_key_file(path).protected for path in key_files(settings))
+    assert ids(settings) == before
 
 
 def test_keys_of_other_places_come_back_to_the_folder(member: MemberSettings, tmp_path: Path) -> None:

@@ -97,9 +97,20 @@ async def test_an_admission_that_is_half_written_is_said_once_and_changes_nothin
     _, settings = founded(tmp_path, clock.now())
     renewal, _ = watching(settings)
     before = settings.certificate_path.read_bytes()
-    settings.admission_path.write_bytes(settings.admission_path.read_bytes()[:1000])
+    whole = settings.admission_path.read_bytes()
+    settings.admission_path.write_bytes(whole[:1000])
     assert await events(renewal) == ["connection.not_renewed"]
     assert settings.certificate_path.read_bytes() == before
+    settings.admission_path.write_bytes(whole)
+    assert await events(renewal) == ["admission.installed"]
+
+
+async def test_a_certificate_that_was_taken_away_is_said_and_the_node_goes_on(tmp_path: Path) -> None:
+    _, settings = founded(tmp_path, clock.now())
+    renewal, connected = watching(settings)
+    settings.certificate_path.unlink()
+    assert await events(renewal) == ["connection.not_renewed"]
+    assert connected.bootstrap == NO_BROKER
 
 
 async def test_a_certificate_that_ends_soon_is_said_once_a_day(tmp_path: Path) -> None:

@@ -111,11 +111,14 @@ def test_a_pin_that_was_changed_meanwhile_is_tried_once_only(token: SoftToken) -
         signer.sign(b"an alert")
     token.plug()
     token.pin.write_text("9999\n")
-    for _ in range(3):
-        with pytest.raises(Misconfigured, match="refuses the PIN"):
-            signer.sign(b"an alert")
-    token.library.get_token(token_label="almenara").open(user_pin="5678").close()
-    token.pin.write_text("5678\n")
+    with pytest.raises(Misconfigured, match="refuses the PIN"):
+        signer.sign(b"an alert")
+    # Were it tried again, it would be taken now.
+    token.change_pin("9999")
+    with pytest.raises(Misconfigured, match="refuses the PIN"):
+        signer.sign(b"an alert")
+    token.change_pin("4321")
+    token.pin.write_text("4321\n")
     signer.public.verify(signer.sign(b"an alert"), b"an alert")
 
 
