@@ -38,7 +38,12 @@ def configure(*, stream: TextIO | None = None, level: str = "info", as_json: boo
     renderer: Processor = (
         structlog.processors.JSONRenderer(serializer=_json)
         if as_json
-        else structlog.dev.ConsoleRenderer(colors=terminal, sort_keys=False)
+        else structlog.dev.ConsoleRenderer(
+            colors=terminal,
+            sort_keys=False,
+            # The default prints the local variables of each frame where rich is installed: keys, messages.
+            exception_formatter=structlog.dev.plain_traceback,
+        )
     )
     shared: Sequence[Processor] = (
         structlog.contextvars.merge_contextvars,

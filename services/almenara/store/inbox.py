@@ -6,12 +6,13 @@ chain, its messages and its offset together, so each message stands in the inbox
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 from sqlalchemy import Connection, delete, select, tuple_, update
 from sqlalchemy.dialects.sqlite import insert
 
+from almenara.hidden import Hiding
 from almenara.model.ids import AudienceId, MemberId, Stream
 from almenara.store.outbox import LOOKUP_CHUNK
 from almenara.store.rows import insert_rows
@@ -66,8 +67,10 @@ class StatementRow(msgspec.Struct, frozen=True, kw_only=True):
     record: bytes
 
 
-class SenderKeyRow(msgspec.Struct, frozen=True, kw_only=True):
+class SenderKeyRow(Hiding, frozen=True, kw_only=True):
     """A stream's sender key; `key` None when the list it serves does not name this member."""
+
+    hidden: ClassVar = frozenset({"key"})
 
     audience: AudienceId
     publisher: MemberId

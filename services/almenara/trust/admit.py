@@ -19,13 +19,14 @@ from __future__ import annotations
 from datetime import timedelta
 from functools import cache
 from hashlib import sha256
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, NoReturn
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
 
 from almenara.clock import from_micros
 from almenara.errors import Code, Held, RecordRefused, StatementRefused
+from almenara.hidden import Hiding
 from almenara.model.ids import MemberId, Stream
 from almenara.wire.avro import sha256_hex
 from almenara.wire.messages import decode_batch
@@ -111,8 +112,10 @@ class OpenedMessage(NamedTuple):
     item: bytes
 
 
-class OpenedStatement(msgspec.Struct, frozen=True, kw_only=True):
+class OpenedStatement(Hiding, frozen=True, kw_only=True):
     """What a statement says to this reader; `k_s` opens it and no other, as evidence."""
+
+    hidden: ClassVar = frozenset({"k_s", "messages"})
 
     verified: VerifiedStatement
     recipients: tuple[MemberId, ...]

@@ -19,13 +19,14 @@ import hashlib
 import tempfile
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import msgspec
 from tuf.api.metadata import Metadata, Root, Targets
 from tuf.api.serialization import DeserializationError
 
 from almenara.errors import Code, DirectoryRefused, RecordRefused, Refused, StatementRefused, Unavailable
+from almenara.hidden import Hiding
 from almenara.model.ids import AudienceId, MemberId, Stream, audience_id, member_id
 from almenara.trust.admit import OpenedMessage, VerifiedLink, VerifiedStatement, admit_link
 from almenara.trust.directory import Directory
@@ -56,20 +57,24 @@ FORMAT: Literal["almenara record 1"] = "almenara record 1"
 _SUBJECT = "exported record"
 
 
-class Receipted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Receipted(Hiding, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A receipt in the file: whose it is, its statement's record, and the key of that one statement."""
+
+    hidden: ClassVar = frozenset({"k_s"})
 
     member: MemberId
     record: bytes
     k_s: bytes
 
 
-class ExportedRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ExportedRecord(Hiding, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the file says; nothing of it is proven before `verify_exported`.
 
     `directory_at` is when the exporter's node verified these directory files, `k_s` the key of this
     one statement if its content is disclosed.
     """
+
+    hidden: ClassVar = frozenset({"k_s"})
 
     format: Literal["almenara record 1"] = FORMAT
     audience: AudienceId

@@ -12,13 +12,14 @@ can neither weaken it nor exhaust memory. PKCS#8 would give 2,048 rounds of PBKD
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, TypeAlias
 
 import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
+from almenara.hidden import Hiding
 from almenara.trust.secretfile import read_secret, unreadable, write_secret
 
 if TYPE_CHECKING:
@@ -37,7 +38,9 @@ _NONE: Literal["none"] = "none"
 _SCRYPT_GCM: Literal["scrypt-131072-8-1+aes-256-gcm"] = "scrypt-131072-8-1+aes-256-gcm"
 
 
-class _Container(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _Container(Hiding, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    hidden: ClassVar = frozenset({"secret"})
+
     format: Literal["almenara-key-v1"]
     kind: KeyKind
     key_id: str

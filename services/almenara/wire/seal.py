@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -32,6 +32,7 @@ from cryptography.hazmat.primitives.hpke import (
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from almenara.errors import Code, Refused, StatementRefused
+from almenara.hidden import Hiding
 from almenara.model.ids import AudienceId, MemberId
 from almenara.wire.padding import BATCH_MAX, BUCKETS, choose_bucket, pad, unpad
 from almenara.wire.records import PAYLOAD_STATEMENT, Head, KeyWrap
@@ -84,14 +85,13 @@ _SEALED_BATCH: Final = b"almenara/v1/sealed-batch"
 _SUITE = Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 
 
-class SenderKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A sender key and the id that heads name it by; its repr never shows the key."""
+class SenderKey(Hiding, frozen=True, kw_only=True):
+    """A sender key and the id that heads name it by."""
+
+    hidden: ClassVar = frozenset({"key"})
 
     key: bytes
     id: bytes
-
-    def __repr__(self) -> str:
-        return f"SenderKey(id={self.id.hex()})"
 
 
 class StreamContext(msgspec.Struct, frozen=True, kw_only=True):
