@@ -96,13 +96,41 @@ class Story:
         self.says(text=text)
 
 
+class OperatedTopic:
+    """A topic in memory under the operator's hand; left alone it is as Kafka's (test_contract.py)."""
+
+    def __init__(self) -> None:
+        self.log: list[bytes | None] = []
+
+    def append(self, record: bytes) -> None:
+        self.log.append(record)
+
+    def rewrite(self, place: int, record: bytes | None) -> None:
+        """Serve something else, or nothing, at an offset."""
+        if self.log:
+            self.log[place % len(self.log)] = record
+
+    def recreate(self, records: list[bytes]) -> None:
+        """Make the topic anew: offsets begin again at 0."""
+        self.log = list(records)
+
+    def read(self, position: int, count: int) -> tuple[list[tuple[int, bytes]], int]:
+        """Return what stands at so many offsets from a position, and the next position.
+
+        A position out of range is moved to the earliest, as `bus.kafka.Reader` does.
+        """
+        begin = position if position <= len(self.log) else 0
+        served = range(begin, min(begin + count, len(self.log)))
+        return [(at, record) for at in served if (record := self.log[at]) is not None], served.stop
+
+
 class Operated:
     """A topic under the operator's hand, and the reader's place in it, as `Subscriber` keeps it."""
 
     def __init__(self, folder: Path) -> None:
         self.reader = ReaderSite(folder)
+        self.topic = OperatedTopic()
         self.now = NOW
-        self.log: list[bytes | None] = []
         self.position = 0
         self.seek: Seek | None = None
         self.delivered = 0
@@ -121,18 +149,6 @@ class Operated:
     def close(self) -> None:
         self.reader.store.close()
 
-    def append(self, record: bytes) -> None:
-        self.log.append(record)
-
-    def rewrite(self, place: int, record: bytes | None) -> None:
-        """Serve something else, or nothing, at an offset."""
-        if self.log:
-            self.log[place % len(self.log)] = record
-
-    def recreate(self, records: list[bytes]) -> None:
-        """Make the topic anew: offsets begin again at 0."""
-        self.log = list(records)
-
     def restart(self) -> None:
         """Kill the reader: only its store remains."""
         self.reader.restarts()
@@ -145,11 +161,7 @@ class Operated:
                 return  # the stream stands; what is fetched meanwhile is dropped
             self.position = self.seek.offset or 0
             self.seek = None
-        if self.position > len(self.log):
-            self.position = 0  # out of range: from the earliest
-        served = range(self.position, min(self.position + count, len(self.log)))
-        self.position = served.stop
-        found = [(offset, record) for offset in served if (record := self.log[offset]) is not None]
+        found, self.position = self.topic.read(self.position, count)
         if killed:
             self._dies_before_the_commit(found)
             return
@@ -177,7 +189,7 @@ class Operated:
     def read_on(self) -> None:
         """Read to the end, waiting wherever the stream stands."""
         for _ in range(POLLS_MAX):
-            if self.seek is None and self.position == len(self.log):
+            if self.seek is None and self.position == len(self.topic.log):
                 return
             if self.seek is not None and self.seek.at > self.now:
                 self.now = self.seek.at

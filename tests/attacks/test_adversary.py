@@ -73,16 +73,16 @@ class Play:
         records = self.story.author.records
         match name:
             case "serve next":
-                self.site.append(records[self._next % len(records)])
+                self.site.topic.append(records[self._next % len(records)])
                 self._next += 1
             case "serve any":
-                self.site.append(records[number % len(records)])
+                self.site.topic.append(records[number % len(records)])
             case "hide":
-                self.site.rewrite(number, None)
+                self.site.topic.rewrite(number, None)
             case "rewrite":
-                self.site.rewrite(number, records[(7 * number) % len(records)])
+                self.site.topic.rewrite(number, records[(7 * number) % len(records)])
             case _:
-                self.site.recreate(records[number % len(records) :])
+                self.site.topic.recreate(records[number % len(records) :])
 
     def _reader(self, name: str, number: int) -> None:
         match name:
@@ -108,9 +108,9 @@ class Play:
         for _ in range(len(self.story.signed) + 2):
             if anew:
                 self.story.says()
-                self.site.recreate([])
+                self.site.topic.recreate([])
             for said in self.story.signed:
-                self.site.append(said.record)
+                self.site.topic.append(said.record)
             self.site.read_on()
             if self.site.gaps == () and self.site.held_at(self.story.line[-1].place) is not None:
                 break
@@ -170,11 +170,11 @@ def test_a_topic_made_anew_while_a_stream_waits_does_not_hold_it_up_for_ever(tmp
     said = [story.says() for _ in range(8)]
     with closing(Operated(tmp_path)) as site:
         for each in (*said[:3], said[4]):
-            site.append(each.record)
+            site.topic.append(each.record)
         for _ in range(4):
             site.poll(10)
         assert site.row.wait_code == "GAP"
-        site.recreate([said[6].record, said[7].record])
+        site.topic.recreate([said[6].record, said[7].record])
         site.read_on()
         assert site.reader.ids == [said[n].message for n in (0, 1, 2, 6, 7)]
         assert site.now == NOW + GAP_WAIT

@@ -52,9 +52,9 @@ def test_what_is_kept_back_shows_within_a_minute_of_the_next_heartbeat(
         story = Story()
         said = [story.says() for _ in range(length)]
         for index in served:
-            site.append(said[index % length].record)
+            site.topic.append(said[index % length].record)
             site.poll(1)
-        site.append(story.author.beats(site.now))
+        site.topic.append(story.author.beats(site.now))
         heartbeat_at = site.now
         site.read_on()
         assert site.now - heartbeat_at <= MINUTE
@@ -71,13 +71,13 @@ def test_gaps_delay_what_follows_by_a_minute_in_all_however_many_they_are(droppe
         said = [story.says() for _ in range(32)]
         kept = [each for number, each in enumerate(said) if number not in dropped]
         for each in kept:
-            site.append(each.record)
+            site.topic.append(each.record)
         site.read_on()
         assert site.now - NOW <= GAP_WAIT
         assert site.reader.ids == [each.message for each in kept]
         # The operator thinks better of it: all that was missing is delivered, and no gap stays.
         for number in sorted(dropped, reverse=True):
-            site.append(said[number].record)
+            site.topic.append(said[number].record)
         site.read_on()
         assert sorted(site.reader.ids) == [each.message for each in said]
         assert site.gaps == ()

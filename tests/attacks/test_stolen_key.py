@@ -116,7 +116,7 @@ def site(tmp_path: Path) -> Iterator[Operated]:
 def served(site: Operated, *records: bytes) -> None:
     """Serve these and let the reader read to the end."""
     for record in records:
-        site.append(record)
+        site.topic.append(record)
     site.read_on()
 
 
@@ -170,7 +170,7 @@ def test_a_reader_that_dies_while_statements_wait_delivers_them_once(site: Opera
     site.learns(AFTER)
     served(site, *records[:2])
     site.restart()
-    site.append(records[2])
+    site.topic.append(records[2])
     site.poll(10, killed=True)
     site.read_on()
     assert site.reader.ids == pe.said
@@ -381,10 +381,12 @@ def test_whatever_the_thief_adds_and_whenever_the_reader_dies_pe_is_held_whole_a
         for name, number in steps:
             match name:
                 case "serve" if honest:
-                    site.append(honest.pop(0))
+                    site.topic.append(honest.pop(0))
                 case "forge":
                     heads = [*pe.heads[: before + flying], None]
-                    site.append(thief.says(heads[number % len(heads)]) if number % 3 else _opened(thief, pe))
+                    site.topic.append(
+                        thief.says(heads[number % len(heads)]) if number % 3 else _opened(thief, pe)
+                    )
                 case "poll":
                     site.poll(1)
                 case "poll much":
