@@ -19,7 +19,7 @@ import structlog
 from almenara.errors import Code, Misconfigured
 from almenara.node.identity import beside, load_keys, read_passphrase
 from almenara.node.settings import FILE_URI
-from almenara.trust.certificates import create_tls_request
+from almenara.trust.certificates import create_tls_request, load_tls_key, tls_request
 from almenara.trust.enrolment import read_enrolment, succeed
 from almenara.trust.keys import create_sealing_key, create_signing_key, load_sealing_key, load_signing_key
 from almenara.trust.secretfile import replace_file
@@ -71,7 +71,14 @@ def rotate(settings: MemberSettings, *, signing: bool, sealing: bool, now: datet
             f"{settings.keys}; put its file there, or if it is lost: almenara member recover",
         )
     made = _create(settings, signing=signing, sealing=sealing, now=now)
-    data = succeed(before, held=held.signing, signing_key=made.signing, sealing_key=made.sealing, now=now)
+    data = succeed(
+        before,
+        held=held.signing,
+        signing_key=made.signing,
+        sealing_key=made.sealing,
+        tls_request=_tls_request(settings),
+        now=now,
+    )
     replace_file(settings.enrolment_path, data, mode=_PUBLIC_MODE)
     return made
 
@@ -101,15 +108,12 @@ def recover(settings: MemberSettings, *, now: datetime) -> NewKeys:
     )
     kept = before.sealing_key is not None and before.sealing_key.key_id in sealing
     made = _create(settings, signing=True, sealing=not kept, now=now)
-    request = None
-    if not settings.tls_key_path.exists():
-        request = create_tls_request(settings.member, settings.tls_key_path)
     data = succeed(
         before,
         held=(),
         signing_key=made.signing,
         sealing_key=made.sealing,
-        tls_request=request,
+        tls_request=_tls_request(settings),
         now=now,
     )
     replace_file(settings.enrolment_path, data, mode=_PUBLIC_MODE)
@@ -171,6 +175,14 @@ def _create(settings: MemberSettings, *, signing: bool, sealing: bool, now: date
         create_signing_key(named(_signing_path(settings)), passphrase=passphrase) if signing else None,
         create_sealing_key(named(settings.sealing_key_path), passphrase=passphrase) if sealing else None,
     )
+
+
+def _tls_request(settings: MemberSettings) -> bytes:
+    """Return a request for the TLS key in use, which a renewal may have changed since the last enrolment."""
+    path = settings.tls_key_path
+    if path.exists():
+        return tls_request(settings.member, load_tls_key(path))
+    return create_tls_request(settings.member, path)
 
 
 def _enrolment(settings: MemberSettings) -> Enrolment:

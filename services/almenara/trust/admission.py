@@ -153,7 +153,7 @@ def verify_admission(
         raise _wrong(
             source,
             f"its certificate does not belong to {tls_key}",
-            "send the enrolment.json that was made with this key to the coordinator",
+            "run almenara member renew, and send what it writes to the coordinator",
         )
     seen = read_member_certificate(admission.certificate.encode(), ca=admission.ca.encode())
     if seen.federation != federation or seen.name.rpartition(".")[0] != member:

@@ -11,6 +11,7 @@ from almenara.coordinator.federation import Federation
 from almenara.errors import Misconfigured
 from almenara.node.identity import install_admission
 from almenara.node.member_folder import init_member, write_renewal
+from almenara.node.rotation import rotate
 from almenara.node.settings import MemberSettings, load_settings
 from almenara.trust.certificates import client_context, load_certificate, load_tls_key
 from almenara.trust.renewal import read_renewal
@@ -87,6 +88,16 @@ def test_a_certificate_for_the_old_key_does_not_spend_the_waiting_one(
     install_admission(member, admission)
     require_pair(member, admission)
     assert member.next_tls_key_path.exists()
+
+
+def test_a_rotation_after_it_asks_for_the_key_in_use(federation: Federation, member: MemberSettings) -> None:
+    """Else the admission that brings the new keys would bring a certificate for a key that is gone."""
+    install_admission(member, renewed(federation, member))
+    rotate(member, signing=True, sealing=False, now=LATER)
+    later = LATER + timedelta(minutes=10)
+    admission = federation.admit(member.enrolment_path.read_bytes(), now=later)
+    install_admission(member, admission)
+    require_pair(member, admission)
 
 
 def test_the_request_leaves_no_secret_in_the_file(member: MemberSettings) -> None:
