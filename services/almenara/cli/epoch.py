@@ -1,4 +1,4 @@
-"""`almenara epoch`: begin anew after the store was restored from a backup."""
+"""`almenara epoch`: begin anew after the store was restored from a backup, or lost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def epoch() -> None:
-    """Begin anew after the store was restored.
+    """Begin anew after the store was restored or lost.
 
     The store is the authority on what this member has said. After any restore it may lack
     statements that were signed and sent, and signing others in their place would be an equivocation:
@@ -27,10 +27,11 @@ def epoch() -> None:
 def open_(config: Path) -> None:
     """Let the next statement of every own stream open a new epoch.
 
-    Use it after the store was restored from a backup or a copy, or when `almenara streams` shows
-    STOPPED (the broker holds more than this store made). Readers keep what lay beyond the restored
-    head as evidence that it was withdrawn. Nothing is sent before the node runs again. It refuses
-    while a node of this member runs.
+    Use it when `almenara streams` shows STOPPED: the broker holds more than this store made. A store
+    restored from a backup is noticed by the file said.json beside the keys, and does this by itself;
+    readers keep what lay beyond the restored head as evidence that it was withdrawn. A store that was
+    lost goes on from what the broker holds of this member. Nothing is sent before the node runs
+    again. It refuses while a node of this member runs.
 
     \b
     Example:

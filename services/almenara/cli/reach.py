@@ -63,6 +63,7 @@ async def _stored(settings: MemberSettings) -> AsyncIterator[Node]:
             signing_keys=HeldKeys(load_keys(settings).signing),
             store=store,
             settings=settings.publisher,
+            marks=settings.marks_path,
         )
         await publisher.load()
         directory = publisher.directory

@@ -6,6 +6,7 @@
     PE/admission.json      the coordinator's answer: certificate, authority, directory
     PE/keys/               signing.json, sealing.json, tls.key: mode 0600, they never leave
                            tls.pem, ca.pem, root.json: taken from the admission
+                           said.json: how far the member has spoken (store/highwater.py)
     PE/state/              the node's store, socket and lock
 
 The folder is built beside its place and moved there, keys first and settings last; a crash leaves

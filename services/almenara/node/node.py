@@ -26,7 +26,7 @@ from almenara.node.local import Connected, NodeService
 from almenara.node.renewal import Renewal
 from almenara.node.rotation import put_in_place
 from almenara.publisher.publisher import Publisher
-from almenara.store import outbox
+from almenara.store import highwater, outbox
 from almenara.store.database import Store
 from almenara.store.lease import lease
 from almenara.subscriber.directory import DirectoryFollower
@@ -107,6 +107,7 @@ async def prepare(settings: MemberSettings) -> None:
     files = read_admission(settings.admission_path).directory
     bootstrap = settings.bootstrap or identity.bootstrap
     async with Store.create(settings.store_path) as store, Reader(bootstrap, identity.context) as reader:
+        await _notice_restore(settings, store)
         follower = _follower(settings, identity, store)
         await follower.load()
         try:
@@ -152,6 +153,7 @@ async def open_node(
                 signing_keys=HeldKeys(identity.keys.signing, lambda: load_keys(settings).signing),
                 store=store,
                 settings=settings.publisher,
+                marks=settings.marks_path,
             )
             await publisher.load()
             sender = await stack.enter_async_context(Sender(bootstrap, identity.context))
@@ -197,17 +199,33 @@ async def open_node(
         yield MemberNode(works, service=service)
 
 
+async def _notice_restore(settings: MemberSettings, store: Store) -> None:
+    """Have streams open a new epoch whose head in the store is below what this member has signed.
+
+    A crash before it is noted notices it again at the next start.
+    """
+    heads = await store.read(outbox.own_heads)
+    marks = highwater.read_marks(settings.marks_path)
+    if restored := highwater.behind(heads, marks):
+        log.critical("store.restored", audiences=restored)
+        await store.write(partial(outbox.require_fresh_epochs, audiences=restored))
+
+
 def open_epochs(settings: MemberSettings) -> int:
     """Make the next statement of every stream of ours open a new epoch; return how many streams.
 
-    To be done after any restore of the store, while no node runs. Raises Unavailable STORE_LOCKED if
-    one does, Misconfigured STORE_MISSING.
+    On a stream of which the store knows nothing it will go on from what the broker holds of ours. To
+    be done after any restore or loss of the store, while no node runs. Raises Unavailable STORE_LOCKED
+    if one does, Misconfigured STORE_MISSING.
     """
     make_state_folder(settings)
     with lease(settings.lease_path):
         store = Store.open(settings.store_path)
         try:
-            return store.write_now(outbox.require_fresh_epochs)
+            store.write_now(outbox.stand_by_broker)
+            known = store.write_now(outbox.require_fresh_epochs)
+            heads = store.read_now(outbox.own_heads)
+            return known + len(highwater.lost(heads, highwater.read_marks(settings.marks_path)))
         finally:
             store.close()
 

@@ -102,6 +102,11 @@ class MemberSettings(msgspec.Struct, frozen=True, kw_only=True):
         return self.folder / "enrolment.json"
 
     @property
+    def marks_path(self) -> Path:
+        """Return the file that says how far this member has spoken, beside its keys and not its store."""
+        return self.keys / "said.json"
+
+    @property
     def signing_key_path(self) -> Path | None:
         """Return the file of the signing key, None if it is elsewhere; others stand beside as `-*.json`."""
         uri = self.signing_key_uri

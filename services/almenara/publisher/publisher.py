@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -21,21 +20,21 @@ import msgspec
 import structlog
 
 from almenara import clock
-from almenara.errors import AlmenaraError, Code, Fault, MessageRefused, Misconfigured, Refused, Unavailable
-from almenara.model.ids import Stream
+from almenara.errors import AlmenaraError, Code, Fault, MessageRefused, Misconfigured, Unavailable
 from almenara.publisher.accept import accept, may_confirm
 from almenara.publisher.groups import grouped
 from almenara.publisher.receipts import confirm_what_was_received
 from almenara.publisher.sealing import Sealer
 from almenara.publisher.sending import Sending
-from almenara.publisher.tail import settle_tail
+from almenara.publisher.settling import Settling
 from almenara.store import directory as directory_row
-from almenara.store import inbox, outbox
+from almenara.store import highwater, inbox, outbox
 from almenara.trust.continuity import directory_from_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+    from pathlib import Path
 
     from sqlalchemy import Connection
 
@@ -51,9 +50,6 @@ if TYPE_CHECKING:
 
 MARK_INTERVAL_S = 1.0
 """How soon what the broker took is marked at rest; under load the marks ride with the next commit."""
-
-TAIL_WAIT_S = 5.0
-"""How long a caller waits for a broker that is just being asked about its stream: it takes 0.1 s."""
 
 WAITING_MAX = 20_000
 """Messages that may wait for the writer; it takes about 10,000 a second, so this is 2 s of work."""
@@ -88,6 +84,7 @@ class Publisher:
         signing_keys: HeldKeys[Signer],
         store: Store,
         settings: PublisherSettings,
+        marks: Path,
     ) -> None:
         self._federation = federation
         self._member = member
@@ -100,8 +97,16 @@ class Publisher:
         self._idle = asyncio.Event()
         self._idle.set()
         self._heads: dict[AudienceId, OwnHead] = {}
-        self._stopped: dict[AudienceId, AlmenaraError] = {}
-        self._tried: dict[AudienceId, asyncio.Event] = {}
+        self._marks_file = marks
+        self._marked: dict[AudienceId, OwnHead] = {}
+        self._settling = Settling(
+            member=member,
+            store=store,
+            sending=self._sending,
+            head=self._head,
+            adopt=self._adopt,
+            retry_s=settings.retry_s,
+        )
         self._directory: Directory | None = None
         self._verified_at = 0
         self._closing = False
@@ -118,9 +123,7 @@ class Publisher:
         MESSAGE_ID_REUSED, Unavailable when the directory, the store or the queue cannot take it.
         """
         accepted = self.check(message, audience=audience, to=to)
-        await self._tail_read(audience)
-        if (stopped := self._stopped.get(audience)) is not None:
-            raise Refused(stopped.code, stopped.text)
+        await self._settling.asked(audience)
         if self._closing:
             raise _stopping()
         if len(self._waiting) >= WAITING_MAX:
@@ -134,17 +137,6 @@ class Publisher:
         self._idle.clear()
         self._wake.set()
         return await answer
-
-    async def _tail_read(self, audience: AudienceId) -> None:
-        """Wait until the broker was asked about a stream, or was found away.
-
-        After a restore that nobody told of, what is signed before that is signed a second time.
-        """
-        tried = self._tried.get(audience)
-        if tried is not None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(TAIL_WAIT_S):
-                    await tried.wait()
 
     def check(
         self, message: Message, *, audience: AudienceId, to: Sequence[MemberId] | None = None
@@ -169,17 +161,25 @@ class Publisher:
 
     def fault(self, audience: AudienceId) -> AlmenaraError | None:
         """Return why statements of a stream do not leave at the moment, None when they do."""
-        return self._stopped.get(audience) or self._sending.fault(audience)
+        return self._settling.stopped(audience) or self._sending.fault(audience)
 
     # -- the daemon --------------------------------------------------------------------------
 
     async def load(self) -> None:
         """Take up where the store stands: directory and heads of this member's streams."""
         self._heads = await self._store.read(outbox.own_heads)
-        for audience in self._heads:
-            self._sending.hold(audience)
-            self._tried[audience] = asyncio.Event()
+        self._marked = self._heads
+        self._settling.lost = highwater.lost(self._heads, highwater.read_marks(self._marks_file))
         await self._reload_directory()
+        mine = () if self._directory is None else self._directory.audiences_of(self._member, now=clock.now())
+        for audience in sorted({*self._heads, *self._settling.lost, *(each.id for each in mine)}):
+            self._settling.begin(audience)
+
+    def _head(self, audience: AudienceId) -> OwnHead | None:
+        return self._heads.get(audience)
+
+    def _adopt(self, head: OwnHead) -> None:
+        self._heads = self._heads | {head.audience: head}
 
     async def run(self, *, sender: Sender, reader: Reader, stopping: asyncio.Event) -> None:
         """Publish until `stopping` is set, then drain what was accepted and return.
@@ -217,6 +217,7 @@ class Publisher:
                 # What the broker does not take in time is sent after the next start.
                 await self._sending.finish(self._settings.drain_s)
                 await self._mark_sent()
+                await self._write_marks()
             finally:
                 self._closing = True
                 for waiting in self._waiting:
@@ -284,7 +285,7 @@ class Publisher:
 
         committed = await self._store.in_writer(work)
         self._sending.marked(acknowledged)
-        self._heads = heads | committed.heads
+        self._heads = self._heads | committed.heads
         for waiting in taken:
             if not waiting.answer.done():
                 _answer(waiting, committed.placed[waiting.accepted.message_id])
@@ -320,29 +321,8 @@ class Publisher:
     async def _send(self, sender: Sender, reader: Reader) -> None:
         """Send each stream, once the broker was seen to hold nothing of it that the store does not."""
         async with asyncio.TaskGroup() as tasks:
-            for head in self._heads.values():
-                tasks.create_task(self._settle(head, reader))
+            tasks.create_task(self._settling.run(reader, self._publishable_directory))
             await self._sending.run(sender)
-
-    async def _settle(self, head: OwnHead, reader: Reader) -> None:
-        try:
-            await settle_tail(
-                reader,
-                self._store,
-                stream=Stream(head.audience, self._member),
-                head=head,
-                directory=self._publishable_directory,
-                retry_s=self._settings.retry_s,
-                tried=self._tried[head.audience],
-            )
-        except Refused as refusal:
-            log.critical("stream.stopped", audience=head.audience, code=refusal.code, error=refusal.text)
-            self._stopped[head.audience] = refusal
-            self._sending.stop(head.audience)
-        else:
-            self._sending.release(head.audience)
-        finally:
-            self._tried[head.audience].set()
 
     async def _heartbeats(self) -> None:
         """Say on every stream of ours, on time, where its head stands."""
@@ -356,7 +336,7 @@ class Publisher:
         next_by = now + timedelta(seconds=settings.heartbeat_interval_s + settings.heartbeat_grace_s)
         sign = partial(self._sealer.heartbeat, directory=directory, now=now, next_by=next_by)
         for audience in directory.audiences_of(self._member, now=now):
-            if audience.id in self._stopped:
+            if self._sending.holds(audience.id):
                 continue
             try:
                 # In the thread that signs statements too: a token may take its time.
@@ -370,6 +350,14 @@ class Publisher:
         while True:
             await asyncio.sleep(MARK_INTERVAL_S)
             await self._mark_sent()
+            await self._write_marks()
+
+    async def _write_marks(self) -> None:
+        """Note beside the store how far was spoken: it tells a restored store from one that is whole."""
+        heads = self._heads
+        if heads is not self._marked:
+            await asyncio.to_thread(highwater.write_marks, self._marks_file, heads)
+            self._marked = heads
 
     async def _mark_sent(self) -> None:
         """Mark what the broker took; while the store cannot be written, a later time will do."""

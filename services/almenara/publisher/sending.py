@@ -81,10 +81,13 @@ class Sending:
         self._stopped: set[AudienceId] = set()
         self._progress = asyncio.Event()
 
-    def hold(self, audience: AudienceId) -> None:
-        """Send nothing on a stream until it is released: the broker may hold what the store does not."""
+    def hold(self, audience: AudienceId, *, backlog: bool) -> None:
+        """Send nothing on a stream until it is released: the broker may hold what the store does not.
+
+        `backlog` says that the store may have statements of it to send.
+        """
         self._held.add(audience)
-        self.line(audience).more_in_store = True
+        self.line(audience).more_in_store = backlog
 
     def release(self, audience: AudienceId) -> None:
         """Send a stream from where the store says that the broker stands."""

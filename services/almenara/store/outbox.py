@@ -10,7 +10,7 @@ from collections.abc import Sequence  # noqa: TC003  msgspec reads the annotatio
 from typing import TYPE_CHECKING
 
 import msgspec
-from sqlalchemy import Connection, bindparam, func, select, tuple_, update
+from sqlalchemy import Connection, bindparam, func, select, true, tuple_, update
 from sqlalchemy.dialects.sqlite import insert
 
 from almenara.errors import Code, StatementRefused
@@ -18,11 +18,13 @@ from almenara.model.codes import Kind
 from almenara.model.ids import AudienceId, MemberId
 from almenara.store import tally
 from almenara.store.rows import insert_rows
-from almenara.store.tables import NOT_SENT, outbox, outgoing, own_stream
+from almenara.store.tables import NOT_SENT, meta, outbox, outgoing, own_stream
 from almenara.store.tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
+
+_STANDS_BY_BROKER = "stands_by_broker"
 
 LOOKUP_CHUNK = 500
 """Ids a query; SQLite allows 32,766 parameters, and a plan for 500 stays in the statement cache."""
@@ -250,9 +252,32 @@ def statement_after(
     return OutboxRecord(audience=audience, epoch=row.epoch, seq=row.seq, hash=row.hash, record=row.record)
 
 
-def require_fresh_epochs(connection: Connection) -> int:
-    """Make the next statement of every stream open a new epoch; return how many streams.
+def require_fresh_epochs(connection: Connection, audiences: Collection[AudienceId] | None = None) -> int:
+    """Make the next statement of these streams, or of all, open a new epoch; return how many streams.
 
     To be called after any restore of the store (SPEC, epochs).
     """
-    return connection.execute(update(own_stream).values(fresh_epoch=1)).rowcount
+    which = true() if audiences is None else own_stream.c.audience.in_(audiences)
+    return connection.execute(update(own_stream).where(which).values(fresh_epoch=1)).rowcount
+
+
+def stand_by_broker(connection: Connection) -> None:
+    """Let streams of which this store knows nothing go on from what the broker holds of ours.
+
+    To be called after the store was lost: then the broker alone knows what this member has said.
+    """
+    query = insert(meta).values(name=_STANDS_BY_BROKER, value="yes")
+    connection.execute(query.on_conflict_do_nothing())
+
+
+def stands_by_broker(connection: Connection) -> bool:
+    """Tell whether `stand_by_broker` was called on this store."""
+    return (
+        connection.execute(select(meta.c.value).where(meta.c.name == _STANDS_BY_BROKER)).scalar() is not None
+    )
+
+
+def adopt(connection: Connection, head: OwnHead) -> bool:
+    """Take up a head that this store did not make, unless it has one by now; return whether it did."""
+    row = msgspec.structs.asdict(head) | {"fresh_epoch": int(head.fresh_epoch)}
+    return connection.execute(insert(own_stream).values(row).on_conflict_do_nothing()).rowcount == 1

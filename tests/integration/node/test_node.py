@@ -201,6 +201,7 @@ async def test_a_restored_store_stops_until_its_member_opens_a_new_epoch(site: N
         for leftover in store.parent.glob(f"{store.name}*"):
             leftover.unlink()
         backup.rename(store)
+        site["UY"].marks_path.unlink()  # that would tell: test_member_keys.py
 
         async with connected(site, "UY") as (uy,):
             await stream(uy, "UY", StreamState.STOPPED)

@@ -19,7 +19,7 @@ SHORT_S = 0.05
 def sending(folder: Path) -> Sending:
     """Return the sending of a member that has published on the region before."""
     found = Sending(federation="ams", member=MemberId("PE"), store=Store.create(folder / "s.db"), retry_s=0.1)
-    found.hold(REGION)
+    found.hold(REGION, backlog=True)
     return found
 
 

@@ -38,22 +38,33 @@ HEAD = OwnHead(
 
 
 def test_a_broker_that_is_behind_is_sent_the_rest() -> None:
-    assert held_up_to(LAST, ours=OURS, head=HEAD) == (EPOCH, SEQ)
-    assert held_up_to(LAST, ours=OURS, head=replace(HEAD, fresh_epoch=True)) == (EPOCH, SEQ)
+    assert held_up_to(LAST, ours=OURS, head=HEAD, opened=None) == (EPOCH, SEQ)
+    assert held_up_to(LAST, ours=OURS, head=replace(HEAD, fresh_epoch=True), opened=None) == (EPOCH, SEQ)
 
 
 @pytest.mark.parametrize("ours", [None, replace(OURS, hash=bytes(32))], ids=["ahead", "different"])
 def test_a_broker_that_holds_what_the_store_never_made_stops_the_stream(ours: OutboxRecord | None) -> None:
     with pytest.raises(Refused, match="almenara epoch open") as refusal:
-        held_up_to(LAST, ours=ours, head=HEAD)
+        held_up_to(LAST, ours=ours, head=HEAD, opened=None)
     assert refusal.value.code == Code.BROKER_AHEAD
 
 
 def test_a_store_that_owes_a_new_epoch_goes_on_from_its_head() -> None:
     head = replace(HEAD, fresh_epoch=True)
-    assert held_up_to(LAST, ours=None, head=head) == (EPOCH, SEQ + 3)
+    assert held_up_to(LAST, ours=None, head=head, opened=None) == (EPOCH, SEQ + 3)
 
 
 def test_an_epoch_opened_and_not_sent_before_a_crash_is_sent_now() -> None:
     head = replace(HEAD, epoch=EPOCH + 9, seq=2)
-    assert held_up_to(LAST, ours=None, head=head) == (EPOCH + 9, -1)
+    assert held_up_to(LAST, ours=None, head=head, opened=None) == (EPOCH + 9, -1)
+
+
+def test_an_epoch_that_stands_by_nothing_does_not_give_up_what_the_broker_holds() -> None:
+    """Said by an empty store while the broker was away: sent, it would take all before it back."""
+    head = replace(HEAD, epoch=EPOCH + 9, seq=2)
+    opened = replace(OURS, record=statement(seq=0).record)
+    with pytest.raises(Refused) as refusal:
+        held_up_to(LAST, ours=None, head=head, opened=opened)
+    assert refusal.value.code == Code.BROKER_AHEAD
+    later = replace(OURS, record=statement(seq=0, prev=bytes([7]) * 32).record)
+    assert held_up_to(LAST, ours=None, head=head, opened=later) == (EPOCH + 9, -1)
