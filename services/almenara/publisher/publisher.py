@@ -336,7 +336,7 @@ class Publisher:
         next_by = now + timedelta(seconds=settings.heartbeat_interval_s + settings.heartbeat_grace_s)
         sign = partial(self._sealer.heartbeat, directory=directory, now=now, next_by=next_by)
         for audience in directory.audiences_of(self._member, now=now):
-            if self._sending.holds(audience.id):
+            if self._settling.stopped(audience.id) is not None:
                 continue
             try:
                 # In the thread that signs statements too: a token may take its time.
@@ -344,7 +344,8 @@ class Publisher:
             except (Unavailable, Misconfigured) as error:
                 log.warning("heartbeat.unsigned", code=error.code, error=error.text)
                 return
-            self._sending.line(audience.id).heartbeat(record)
+            if not self._sending.holds(audience.id):
+                self._sending.line(audience.id).heartbeat(record)
 
     async def _mark(self) -> None:
         while True:
