@@ -19,7 +19,7 @@ import msgspec
 import structlog
 
 from almenara.model.ids import AudienceId
-from almenara.node.child import collect_rarely
+from almenara.node.memory import settle_memory
 from almenara.node.node import make_state_folder, open_node, prepare
 from almenara.node.settings import load_settings
 from almenara.store import outbox
@@ -170,7 +170,7 @@ def main() -> None:
     arguments = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     logging.disable(logging.CRITICAL)  # aiokafka says that no broker answers where none should
-    collect_rarely()  # as the node's own process does
+    settle_memory()  # as the node's own process does
     flags = {"bootstrap": NOWHERE} if arguments.what == "backlog" else {}
     settings = load_settings(arguments.member, environ={}, flags=flags)
     load = asyncio.run(run(arguments.what, settings, seconds=arguments.seconds, count=arguments.count))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import structlog
 
-from almenara.node.child import collect_rarely
+from almenara.node.memory import settle_memory
 from almenara.node.node import make_state_folder, open_node, prepare
 from almenara.node.settings import load_settings
 from almenara.store.lease import lease
@@ -35,7 +35,7 @@ def main() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     _, decode_rate = bare.bare_rates(alerts.pool())
     print(decode_rate, flush=True)
-    collect_rarely()  # as the node's own process does
+    settle_memory()  # as the node's own process does
     asyncio.run(run(Path(sys.argv[1])))
 
 

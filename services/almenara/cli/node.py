@@ -62,8 +62,11 @@ def run(config: Path, ready_file: Path | None, *, single_process: bool) -> None:
 async def _run(
     settings: MemberSettings, stopping: asyncio.Event, *, single_process: bool, ready_file: Path | None
 ) -> None:
+    from almenara.node.memory import settle_memory
     from almenara.node.supervise import run_sole, run_supervised
 
+    if single_process:
+        settle_memory()
     work = run_sole if single_process else run_supervised
     if ready_file is None:
         await work(settings, stopping=stopping)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from almenara import logs
 from almenara.errors import AlmenaraError
 from almenara.node.api import serve
+from almenara.node.memory import settle_memory
 from almenara.node.node import sole_node
 from almenara.node.settings import load_settings
 
@@ -55,6 +56,7 @@ async def _raise_of(crashed: asyncio.Future[None]) -> None:
 def main() -> None:
     """Run the nodes whose folders are the arguments of this program."""
     logs.configure(level="warning")
+    settle_memory()
     try:
         asyncio.run(host([Path(argument) for argument in sys.argv[1:]]))
     except* AlmenaraError as group:

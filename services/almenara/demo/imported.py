@@ -31,7 +31,7 @@ from almenara.demo.processes import shared_process
 from almenara.demo.samples import Sample
 from almenara.demo.site import Site, admit_members, federation_folder, found, synchronize
 from almenara.demo.stage import broker_running, nodes_running
-from almenara.errors import Code, Misconfigured
+from almenara.errors import Code, Misconfigured, Unavailable
 from almenara.imports.importing import addressed, import_file
 from almenara.imports.outlet import open_outlet
 from almenara.imports.rows import Mapped, open_rows
@@ -46,9 +46,7 @@ if TYPE_CHECKING:
     from almenara.demo.screen import Screen
     from almenara.imports.importing import Publish, Report
     from almenara.imports.mapping import Mapping as RowMapping
-    from almenara.imports.outlet import Outlet
-    from almenara.model.ids import AudienceId, MemberId
-    from almenara.model.messages import Message
+    from almenara.model.ids import MemberId
 
 FEDERATION = "demo"
 
@@ -119,9 +117,9 @@ async def run(
             screen=screen,
         ) as buses:
             pace = Pace(partial(counted, site.stores), members=len(buses), end=until)
-            report = await _import(folder, rows, mapping, buses, pace=pace, screen=screen)
-            await _until_read(pace, until=until, screen=screen)
             senders = {sample.sender for sample in _samples(shareable, chosen)}
+            report = await _import(folder, rows, mapping, buses, senders, pace=pace, screen=screen)
+            await _until_read(pace, until=until, screen=screen)
             faults = await _await_receipts(buses, senders, until=until, screen=screen)
     with screen.step("audit") as step:
         region = {REGION: chosen}
@@ -204,24 +202,20 @@ async def _import(
     rows: Path,
     mapping: RowMapping,
     buses: Mapping[MemberId, Bus],
+    senders: Collection[MemberId],
     *,
     pace: Pace,
     screen: Screen,
 ) -> Report:
-    """Publish the rows, each through its sender's node, for as long as the pace allows."""
+    """Publish the rows, each through its sender's node, for as long as the pace allows.
+
+    Raises Unavailable TIMED_OUT if that is not even for one.
+    """
     with screen.step("import") as step:
-        outlets: dict[MemberId, Outlet] = {}
+        outlets = {member: await open_outlet(buses[member], mapping.audience) for member in senders}
 
         def publisher(member: MemberId) -> Publish | None:
-            if member not in buses:
-                return None
-
-            async def publish(message: Message, audience: AudienceId) -> bool:
-                if member not in outlets:
-                    outlets[member] = await open_outlet(buses[member], mapping.audience)
-                return await outlets[member].publish(message, audience)
-
-            return publish
+            return outlets[member].publish if member in outlets else None
 
         report = await import_file(
             rows,
@@ -238,6 +232,12 @@ async def _import(
         )
         stopped = "; the time for more is used up" if pace.stopped else ""
         step.result = f"{report.published} published, {report.already_there} there already{stopped}"
+        if pace.stopped and not report.published + report.already_there:
+            raise Unavailable(
+                Code.TIMED_OUT,
+                f"{rows}: of {TIME_LIMIT_S / 60:.0f} minutes the nodes' start left none for a row; run it again "
+                f"with --state {folder} on a less busy machine, or with fewer --members",
+            )
     return report
 
 

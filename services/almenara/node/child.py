@@ -6,7 +6,6 @@ Its settings come on standard input from the parent, which started it through bu
 from __future__ import annotations
 
 import asyncio
-import gc
 import signal
 import sys
 
@@ -14,11 +13,8 @@ import structlog
 
 from almenara import logs
 from almenara.errors import AlmenaraError
+from almenara.node.memory import settle_memory
 from almenara.node.supervise import run_child, settings_of
-
-COLLECT_AFTER = (50_000, 20, 100)
-"""Objects before Python looks for cycles: a message is hundreds of objects and no cycle, and at the
-default of 700 the search takes an eighth of a reader's time, a fifteenth of a publisher's."""
 
 log = structlog.get_logger()
 
@@ -32,16 +28,10 @@ async def _run(part: str, data: bytes) -> None:
     await run_child(part, settings_of(data), stopping=stopping)
 
 
-def collect_rarely() -> None:
-    """Leave what stands now out of the search for cycles, and search after more new objects."""
-    gc.freeze()
-    gc.set_threshold(*COLLECT_AFTER)
-
-
 def main() -> None:
     """Run the half of the node that the command line names; exit with the status of its error."""
     logs.configure()
-    collect_rarely()
+    settle_memory()
     part = sys.argv[1]
     structlog.contextvars.bind_contextvars(part=part)
     try:
