@@ -235,7 +235,7 @@ async def _import(
         if pace.stopped and not report.published + report.already_there:
             raise Unavailable(
                 Code.TIMED_OUT,
-                f"{rows}: of {TIME_LIMIT_S / 60:.0f} minutes the nodes' start left none for a row; run it again "
+                f"{rows}: of {TIME_LIMIT_S / 60:.0f} minutes the start of nodes left none; run it again "
                 f"with --state {folder} on a less busy machine, or with fewer --members",
             )
     return report
