@@ -99,6 +99,8 @@ def say_where_keys_go(folder: Path) -> None:
     click.echo("next, the keys: give each holder one of them, the root's on a medium that stays offline,")
     click.echo(f"and remove them from {folder / 'directory' / 'keys'}; snapshot and timestamp stay there")
     click.echo(f"  {' '.join(offline)}")
+    click.echo("with a passphrase each, if you like")
+    click.echo(f"  almenara directory key protect {folder / 'directory' / 'keys' / 'root-1.json'}")
     click.echo("from then on a change waits until enough holders have signed it with")
     click.echo(f"  almenara directory sign {folder / 'proposals'}/FILE --key root-1.json")
     click.echo("")

@@ -80,16 +80,44 @@ def show(path: Path, output: str) -> None:
     )
 
 
+@key.command()
+@click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
+@click.option(
+    "--passphrase-file",
+    type=click.Path(path_type=Path),
+    help="File of mode 0600 whose first line is the new passphrase. [default: ask for it, twice]",
+)
+@click.option("--remove", is_flag=True, help="Leave the key in clear, mode 0600, for a daemon to use.")
+def protect(path: Path, passphrase_file: Path | None, *, remove: bool) -> None:
+    """Put a private half under a passphrase, or another one: before it goes to its holder, say.
+
+    \b
+    Example:
+      almenara directory key protect D/directory/keys/root-1.json
+    """
+    from almenara.cli.passphrase import new_passphrase
+    from almenara.trust.rolekeys import protect_role_key
+
+    present = _present(path, None)
+    new = None if remove else new_passphrase(passphrase_file, f"new passphrase of {path}")
+    protect_role_key(path, passphrase=present, new=new)
+    click.echo(f"{path}: {'in clear, mode 0600' if remove else 'under the new passphrase'}")
+
+
 def load_key(path: Path, passphrase_file: Path | None) -> RoleKey:
     """Return a private role key, asking for its passphrase if it has one and no file says it.
 
     Raises Misconfigured KEY_UNREADABLE if the file does not give the key.
     """
-    from almenara.node.identity import read_passphrase
-    from almenara.trust.keyfile import is_protected
     from almenara.trust.rolekeys import load_role_key
 
-    passphrase = read_passphrase(passphrase_file)
-    if passphrase is None and is_protected(path):
-        passphrase = click.prompt(f"passphrase of {path}", hide_input=True).encode()
-    return load_role_key(path, passphrase=passphrase)
+    return load_role_key(path, passphrase=_present(path, passphrase_file))
+
+
+def _present(path: Path, passphrase_file: Path | None) -> bytes | None:
+    from almenara.cli.passphrase import known_passphrase
+    from almenara.trust.keyfile import inspect_key_file
+
+    if not inspect_key_file(path).protected:
+        return None
+    return known_passphrase(passphrase_file, f"passphrase of {path}")

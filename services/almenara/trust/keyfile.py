@@ -108,11 +108,6 @@ def read_key_file(path: Path, kind: KeyKind, length: int, *, passphrase: bytes |
     return container.key_id, secret
 
 
-def is_protected(path: Path) -> bool:
-    """Tell whether a passphrase protects the key; raise Misconfigured KEY_UNREADABLE for no key file."""
-    return _read(path).protection == _SCRYPT_GCM
-
-
 def require_same_key(path: Path, stated: str, derived: bytes) -> None:
     """Return if the file's key is the one that its key id names; raise Misconfigured KEY_UNREADABLE."""
     if stated != derived.hex():

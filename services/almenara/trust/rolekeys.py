@@ -18,8 +18,14 @@ from tuf.api.metadata import Role, Root
 
 from almenara.errors import Code, Misconfigured
 from almenara.trust.hybrid import HOLDER_MAX, HybridKey, RoleKey
-from almenara.trust.keyfile import is_protected, read_key_file, require_same_key, write_key_file
-from almenara.trust.secretfile import replace_file
+from almenara.trust.keyfile import (
+    inspect_key_file,
+    read_key_file,
+    require_same_key,
+    rewrapped,
+    write_key_file,
+)
+from almenara.trust.secretfile import read_secret, replace_file, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -95,6 +101,18 @@ def load_role_key(path: Path, *, passphrase: bytes | None = None) -> RoleKey:
     return key
 
 
+def protect_role_key(path: Path, *, passphrase: bytes | None, new: bytes | None) -> None:
+    """Put a private file under another passphrase, or in clear; a crash leaves it under one of the two.
+
+    Raises Misconfigured KEY_UNREADABLE if the file does not give the key, or cannot be written.
+    """
+    load_role_key(path, passphrase=passphrase)
+    try:
+        replace_file(path, rewrapped(path, read_secret(path), passphrase=passphrase, new=new))
+    except OSError as exc:
+        raise unreadable(path, f"cannot be written ({exc.strerror})", "correct its folder's owner") from exc
+
+
 def public_path(path: Path) -> Path:
     """Return where the public half of a private file stands."""
     return path.with_name(f"{path.name.removesuffix('.json')}{PUBLIC_SUFFIX}")
@@ -130,7 +148,7 @@ def keys_at_hand(folder: Path) -> tuple[RoleKey, ...]:
     return tuple(
         load_role_key(path)
         for path in sorted(folder.glob("*.json"))
-        if not path.name.endswith(PUBLIC_SUFFIX) and not is_protected(path)
+        if not path.name.endswith(PUBLIC_SUFFIX) and not inspect_key_file(path).protected
     )
 
 

@@ -152,6 +152,21 @@ def test_a_protected_key_asks_for_its_passphrase(site: Site) -> None:
     assert "[KEY_UNREADABLE]" in site.fails(2, *sign, "--passphrase-file", passphrase)
 
 
+def test_a_key_that_was_made_for_a_holder_is_protected_before_it_goes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = Site(tmp_path, capsys)
+    site.ok("federation", "init", "--state", site.home, "--name", "ams", *NO_BROKER)
+    path = str(site.home / "directory" / "keys" / "targets-1.json")
+    protect = ["directory", "key", "protect", path]
+    assert CliRunner().invoke(almenara, protect, input="a sentence\na sentence\n").exit_code == 0
+    rows = json.loads(site.ok("directory", "show", "--federation", site.home, "-o", "json"))
+    assert next(row["keys_here"] for row in rows if row["role"] == "targets") == 2
+    assert CliRunner().invoke(almenara, [*protect, "--remove"], input="a sentence\n").exit_code == 0
+    rows = json.loads(site.ok("directory", "show", "--federation", site.home, "-o", "json"))
+    assert next(row["keys_here"] for row in rows if row["role"] == "targets") == 3
+
+
 def test_one_holder_cannot_sign_twice(site: Site) -> None:
     site.fails(3, "member", "admit", enrolled(site, "PE"), "--federation", site.home)
     site.sign("targets-2.json", "ana")

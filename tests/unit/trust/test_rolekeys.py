@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +16,7 @@ from almenara.trust.rolekeys import (
     keys_at_hand,
     load_role_key,
     next_root,
+    protect_role_key,
     public_path,
     read_role_key,
     rotate,
@@ -25,7 +27,6 @@ from unit.trust.holders import ANA, BASE, EVA, LUIS, SOL, TEO
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tuf.api.metadata import Root
 
@@ -43,6 +44,29 @@ def test_a_role_key_comes_back_from_its_files(tmp_path: Path, passphrase: bytes 
     public.verify_signature(loaded.sign(b"a role"), b"a role")
     assert path.stat().st_mode & 0o777 == 0o600
     assert (public_path(path).name, public_path(path).stat().st_mode & 0o777) == ("ana.pub.json", 0o644)
+
+
+def test_a_role_key_is_put_under_a_passphrase_and_out_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "root-1.json"
+    created = create_role_key(path, holder="Ana")
+    protect_role_key(path, passphrase=None, new=PASSPHRASE)
+    assert keys_at_hand(tmp_path) == ()
+    assert load_role_key(path, passphrase=PASSPHRASE).key_id == created.key_id
+    with pytest.raises(Misconfigured, match="wrong passphrase"):
+        protect_role_key(path, passphrase=b"another", new=None)
+    protect_role_key(path, passphrase=PASSPHRASE, new=None)
+    assert [key.key_id for key in keys_at_hand(tmp_path)] == [created.key_id]
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_folder_that_cannot_be_written_keeps_the_key_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "root-1.json"
+    create_role_key(path, holder="Ana")
+    before = path.read_bytes()
+    # Of a file below /proc the content can be read and nothing made beside it, whoever asks.
+    with path.open("rb") as file, pytest.raises(Misconfigured, match="cannot be written"):
+        protect_role_key(Path(f"/proc/self/fd/{file.fileno()}"), passphrase=None, new=PASSPHRASE)
+    assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize("holder", ["", "A" * 101, "Ana\n"], ids=["nobody", "too long", "a line feed"])
