@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from almenara.demo.samples import AUDIENCES
+from almenara.demo.revocation import ENDED_S
+from almenara.demo.samples import AUDIENCES, SUSPENDED
 from demo_runs import COMMAND, Ran, almenara, environment, processes_of, run_demo
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
 MEMBERS = AUDIENCES["region"]  # type: ignore[index]
 
-BUDGET_S = 60.0
-"""What a demonstration may take once everything is installed."""
+BUDGET_S = 75.0
+"""Processor time of a demonstration, Kafka's second start included: on two it is over within a minute."""
 
 
 def lines_of(sender: str) -> list[dict[str, Any]]:
@@ -60,7 +61,7 @@ def test_it_ends_well_and_says_so_in_its_last_line(ran: Ran) -> None:
     assert not [line for line in ran.lines if line.startswith("discrepancy")]
 
 
-def test_it_is_over_within_a_minute_if_it_has_one_processor_to_itself(ran: Ran) -> None:
+def test_it_is_over_within_a_minute_if_it_has_two_processors_to_itself(ran: Ran) -> None:
     # Not the minutes on the wall: beside other work they say nothing about the demonstration.
     assert 0 < ran.processor_s < BUDGET_S
     assert ran.seconds > 0
@@ -82,7 +83,26 @@ def test_its_table_says_what_the_samples_say(ran: Ran) -> None:
 
 def holders(line: dict[str, Any]) -> set[str]:
     """Return who must hold the message of a line, by the line alone."""
-    return set(line.get("to") or AUDIENCES[line["audience"]]) - {line["from"]}
+    out = {SUSPENDED} if line.get("later") else set()
+    return set(line.get("to") or AUDIENCES[line["audience"]]) - {line["from"]} - out
+
+
+def test_who_was_suspended_holds_what_came_before_and_nothing_of_what_came_after(ran: Ran) -> None:
+    later = [line for line in LINES if line.get("later")]
+    meant = [line for line in later if SUSPENDED in AUDIENCES[line["audience"]] and not line.get("to")]
+    assert len(meant) >= 9
+    listed = almenara(
+        "inbox", "list", "--limit", "1000", "-o", "json", "--config", str(ran.folder / SUSPENDED)
+    )
+    held = {item["message"]["reference"] for item in json.loads(listed.stdout)}
+    assert held.isdisjoint(line["message"]["reference"] for line in later)
+    assert len(held) >= 30
+    (step,) = [line for line in ran.lines if "revocation: " in line]
+    times = [float(found) for found in re.findall(r"after ([0-9.]+) s", step)]
+    assert len(times) == 3
+    assert times == sorted(times)
+    assert times[-1] < ENDED_S
+    assert any("turns this certificate away" in line for line in ran.lines)
 
 
 @pytest.mark.parametrize("member", MEMBERS)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from almenara.demo.samples import AUDIENCES, Sample, read_samples
+from almenara.demo.samples import AUDIENCES, SUSPENDED, Sample, read_samples
 from almenara.model.alert import RiskAlert
 from almenara.model.bodies import ControlResult, RiskAlertUpdate, RiskAlertWithdrawal
 from almenara.model.codes import Area, Kind, Language, Outcome
@@ -70,3 +70,18 @@ def test_every_reading_gives_new_identities_and_current_times() -> None:
     assert not {s.message.message_id for s in SAMPLES} & {s.message.message_id for s in later}
     assert [s.message.reference for s in SAMPLES] == [s.message.reference for s in later]
     assert all(s.message.issued_at == NOW + timedelta(days=400) for s in later)
+
+
+def test_what_comes_later_stands_alone_and_has_nothing_to_do_with_who_was_suspended() -> None:
+    later = [sample for sample in SAMPLES if sample.later]
+    assert {sample.audience for sample in later} == set(AUDIENCES)
+    assert {sample.sender for sample in later} == set(AUDIENCES[REGION]) - {SUSPENDED}
+    assert not any(SUSPENDED in sample.message.recipients for sample in later)
+    # Most of it would have reached that one, and must not.
+    assert sum(not s.message.recipients and SUSPENDED in AUDIENCES[s.audience] for s in later) >= 9
+    ids = {sample.message.message_id for sample in later}
+    for sample in SAMPLES:
+        message = sample.message
+        assert ids.isdisjoint({message.supersedes, message.in_reply_to})
+    for message in (sample.message for sample in later):
+        assert {message.supersedes, message.in_reply_to} == {None}

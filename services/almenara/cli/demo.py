@@ -56,8 +56,9 @@ def demo(ctx: click.Context, *, state: Path | None, rows: Path | None, mapping: 
     """Run a federation of administrations over a real Kafka on this machine.
 
     Six administrations exchange alerts, some to a list of members. A forged record and a replay are
-    put straight into Kafka. At the end an audit reads every member's store and compares it with what
-    the messages say; the exit status is 0 only if it agrees. The folder stays, to be looked at.
+    put straight into Kafka. One administration loses its access in the middle. At the end an audit reads
+    every member's store and compares it with what the messages say; the exit status is 0 only if it
+    agrees. The folder stays, to be looked at.
 
     With --input the rows of a file become the messages, and their own senders and addressees the
     members. Run again on the same --state it publishes nothing twice. Rows are taken in their order, no

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from almenara import clock
-from almenara.bus.kafka import Reader, answers
+from almenara.bus.kafka import Reader, require_answer
 from almenara.bus.kafka.probe import writable
 from almenara.bus.received import Access
 from almenara.cli.checks import Finding, Verdict, fail, failed, ok, warn
@@ -75,10 +75,14 @@ async def broker_findings(settings: MemberSettings, directory: Directory) -> Asy
         settings.bootstrap or directory.bootstrap,
         client_context(certificate=settings.certificate_path, key=settings.tls_key_path, ca=settings.ca_path),
     )
-    reached = await answers(line.bootstrap, line.context)
-    not_tried = None if reached else _NO_BROKER
-    if reached:
+    not_tried: Finding | None = None
+    try:
+        await require_answer(line.bootstrap, line.context)
         yield ok("broker", f"{line.bootstrap} answers over TLS")
+    except AlmenaraError as error:
+        not_tried = _NO_BROKER
+        yield failed("broker", error)
+    else:
         try:
             for found in await _access(line, settings, directory):
                 if found.check == WRITES and found.verdict is Verdict.FAIL:
@@ -86,9 +90,6 @@ async def broker_findings(settings: MemberSettings, directory: Directory) -> Asy
                 yield found
         except AlmenaraError as error:
             yield failed("access", error)
-    else:
-        remedy = "see that the broker runs and the network reaches it; what is accepted meanwhile waits"
-        yield fail("broker", f"{line.bootstrap} does not answer", remedy, kind=Unavailable)
     async for found in _node(settings, directory, line, not_tried):
         yield found
 

@@ -1,6 +1,7 @@
 """How do six administrations exchange alerts, and what becomes of a forgery and a replay?
 
-    found -> broker -> admit -> nodes -> publish -> receipts -> intruder -> nodes end -> audit
+    found -> broker -> admit -> nodes -> publish -> receipts -> intruder
+          -> one is suspended -> the others publish on -> receipts -> nodes end -> audit
 
 Nothing is made easier than in service: a real Kafka with access control, a process for each node,
 every message through the SDK over its author's own socket. Interrupted at any step, it ends every
@@ -21,7 +22,8 @@ from almenara.demo.audit import audit
 from almenara.demo.expected import expected
 from almenara.demo.intruder import inject
 from almenara.demo.processes import node_process
-from almenara.demo.samples import AUDIENCES, read_samples
+from almenara.demo.revocation import suspend
+from almenara.demo.samples import AUDIENCES, SUSPENDED, read_samples
 from almenara.demo.site import admit_members, found, make_audiences, synchronize
 from almenara.demo.stage import broker_running, nodes_running, unconfirmed
 from almenara.demo.timing import deliveries, spread
@@ -58,7 +60,15 @@ KINDS = {
 ENVIRONMENT = {
     "ALMENARA_PUBLISHER_HEARTBEAT_INTERVAL_S": "2",
     "ALMENARA_PUBLISHER_RECEIPT_INTERVAL_S": "1",
+    # Who was suspended has nobody to send the rest to when it ends.
+    "ALMENARA_PUBLISHER_DRAIN_S": "2",
 }
+
+REMAINING = {
+    audience: tuple(member for member in members if member != SUSPENDED)
+    for audience, members in AUDIENCES.items()
+}
+"""The audiences once one member has lost its access."""
 
 READY_TIMEOUT_S = 60.0
 """Six interpreters start on two cores in some 5 s; a busy machine takes longer."""
@@ -100,7 +110,7 @@ async def run(folder: Path, screen: Screen) -> Outcome:
     with screen.step("federation") as step:
         federation = await asyncio.to_thread(found, folder, name=FEDERATION)
         step.result = f"{federation.name} founded, root {federation.fingerprint[:16]}"
-    async with broker_running(federation.folder, screen):
+    async with broker_running(federation.folder, screen) as broker:
         with screen.step("members") as step:
             site = await admit_members(folder, federation, AUDIENCES[REGION])
             make_audiences(federation, AUDIENCES, KINDS)
@@ -115,20 +125,26 @@ async def run(folder: Path, screen: Screen) -> Outcome:
             screen=screen,
         ) as buses:
             samples = read_samples(clock.now())
-            published = await _publish(samples, buses, screen)
+            first = [sample for sample in samples if not sample.later]
+            later = [sample for sample in samples if sample.later]
+            published = await _publish(first, buses, screen)
             faults = await unconfirmed(published.handles, timeout_s=RECEIPTS_TIMEOUT_S, screen=screen)
             injected = await _intrude(site, samples, buses, screen)
+            await suspend(site, SUSPENDED, broker=broker, buses=buses, screen=screen)
+            after = await _publish(later, buses, screen)
+            faults += await unconfirmed(after.handles, timeout_s=RECEIPTS_TIMEOUT_S, screen=screen)
     with screen.step("audit") as step:
-        wanted = [expected(sample, AUDIENCES) for sample in samples]
+        wanted = [expected(sample, REMAINING if sample.later else AUDIENCES) for sample in samples]
         verdict = await asyncio.to_thread(audit, site.stores, wanted, injected, AUDIENCES)
-        delays = await asyncio.to_thread(lambda: list(deliveries(site.stores, published.called_at)))
+        called_at = {**published.called_at, **after.called_at}
+        delays = await asyncio.to_thread(lambda: list(deliveries(site.stores, called_at)))
         step.result = "read from the stores' files, every hash and link computed anew"
     return Outcome(
         site=site,
         verdict=msgspec.structs.replace(verdict, discrepancies=(*faults, *verdict.discrepancies)),
         injected=injected,
         example=_victim(samples).message.reference,
-        accepted=spread(published.accepted_us),
+        accepted=spread([*published.accepted_us, *after.accepted_us]),
         delivered=spread(delays),
     )
 
@@ -137,7 +153,7 @@ async def _publish(samples: Sequence[Sample], buses: Mapping[MemberId, Bus], scr
     """Publish the samples in their order, each through its author's node."""
     handles, called_at, accepted_us = [], {}, []
     with screen.step("messages") as step:
-        for number, (sender, audience, message) in enumerate(samples):
+        for number, (sender, audience, message, _) in enumerate(samples):
             reach = ", ".join(message.recipients) or f"all of {audience}"
             title = message.texts[0].title if message.texts else message.kind
             step.note(f"{number + 1} of {len(samples)}, {sender} to {reach}: {title}")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def broker_running(state: Path, screen: Screen) -> AsyncIterator[None]:
+async def broker_running(state: Path, screen: Screen) -> AsyncIterator[Broker]:
     """Run the embedded broker over the coordinator's folder; raise what `Broker.start` raises."""
     async with AsyncExitStack() as stack:
         with screen.step("broker") as step:
@@ -35,7 +35,7 @@ async def broker_running(state: Path, screen: Screen) -> AsyncIterator[None]:
             )
             await stack.enter_async_context(broker)
             step.result = f"Kafka answers at {broker.bootstrap}, only to those who show a certificate"
-        yield
+        yield broker
 
 
 @asynccontextmanager

@@ -54,17 +54,15 @@ def kept_back(connection: Connection, delay: timedelta) -> tuple[KeptBack, ...]:
 
 def problems(
     *,
-    bootstrap: str,
+    broker: str,
     directory: Directory | None,
     certificate: MemberCertificate,
     kept_back: Iterable[KeptBack],
     streams: Iterable[StreamView],
     now: datetime,
 ) -> tuple[str, ...]:
-    """Return one line for each thing that a person should look at; `bootstrap` if it does not answer."""
-    found = []
-    if bootstrap:
-        found.append(f"broker {bootstrap}: does not answer")
+    """Return one line for each thing that a person should look at; `broker` is why it does not answer."""
+    found = [broker] if broker else []
     if directory is None:
         found.append("directory: none verified yet")
     elif directory.standing(now) is not Standing.FRESH:

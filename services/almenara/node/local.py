@@ -14,9 +14,9 @@ import structlog
 from msgspec.structs import replace
 
 from almenara import clock
-from almenara.bus.kafka import answers as broker_answers
+from almenara.bus.kafka import require_answer
 from almenara.clock import from_micros
-from almenara.errors import MessageRefused, Unavailable
+from almenara.errors import AlmenaraError, MessageRefused, Unavailable
 from almenara.model.ids import MemberId, Stream
 from almenara.node import confirmations, health, watch
 from almenara.node.answers import (
@@ -331,7 +331,11 @@ class NodeService:
         now = clock.now()
         directory = self._publisher.directory
         connected = self._connected
-        answered = await broker_answers(connected.bootstrap, connected.context)
+        broker = ""
+        try:
+            await require_answer(connected.bootstrap, connected.context)
+        except AlmenaraError as error:
+            broker = error.text
         delay = timedelta(seconds=self._settings.subscriber.reset_delay_s)
         kept_back = await self._store.read(lambda connection: health.kept_back(connection, delay))
         entry = directory.members.get(self._member) if directory else None
@@ -343,7 +347,7 @@ class NodeService:
             pid=os.getpid(),
             started_at=self._started_at,
             bootstrap=connected.bootstrap,
-            broker_answers=answered,
+            broker_answers=not broker,
             directory_version=directory.version if directory else 0,
             directory_standing=directory.standing(now).value if directory else "",
             directory_expires_at=directory.expires.first if directory else None,
@@ -351,7 +355,7 @@ class NodeService:
             kept_back=kept_back,
             counts=await self._store.read(health.counts),
             problems=health.problems(
-                bootstrap=connected.bootstrap if not answered else "",
+                broker=broker,
                 directory=directory,
                 certificate=connected.certificate,
                 kept_back=kept_back,

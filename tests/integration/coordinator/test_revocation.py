@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from almenara import clock
-from almenara.bus.kafka import Reader, Sender, answers
+from almenara.bus.kafka import Reader, Sender, answers, require_answer
 from almenara.bus.received import Access
 from almenara.coordinator.membership import MemberChange
 from almenara.errors import AlmenaraError, Refused, Unavailable
@@ -103,6 +103,9 @@ async def test_a_revoked_certificate_is_cut_off_and_a_new_one_is_not(site: Feder
         assert not await answers(bootstrap, old)
         with pytest.raises(Unavailable):
             await reader.probe(["ams.region.ar"])
+        with pytest.raises(Refused, match="turns this certificate away"):
+            await require_answer(bootstrap, old)
+        await require_answer(bootstrap, site.context("AR"))
 
         # The member itself goes on, with the certificate that it is given next.
         await asyncio.to_thread(site.admit, site.members[EC])

@@ -7,8 +7,8 @@ the old until `renew`.
 
 from __future__ import annotations
 
-from almenara.bus.kafka.connection import REQUEST_TIMEOUT_S, answers
+from almenara.bus.kafka.connection import REQUEST_TIMEOUT_S, answers, require_answer
 from almenara.bus.kafka.reader import Reader
 from almenara.bus.kafka.sender import Sender
 
-__all__ = ["REQUEST_TIMEOUT_S", "Reader", "Sender", "answers"]
+__all__ = ["REQUEST_TIMEOUT_S", "Reader", "Sender", "answers", "require_answer"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,9 @@ REQUEST_TIMEOUT_S = 10.0
 
 _LET_GO_S = 0.02
 
+# ApiVersions, version 0, correlation 1, of no client in particular: every broker answers it.
+_ASK_VERSIONS = struct.pack(">ihhih", 10, 18, 0, 1, -1)
+
 _START_GRACE_S = 1.0
 
 
@@ -47,6 +51,40 @@ async def answers(bootstrap: str, context: ssl.SSLContext, *, timeout_s: float =
     except (OSError, KafkaError, TimeoutError):
         return False
     return True
+
+
+async def require_answer(bootstrap: str, context: ssl.SSLContext, *, timeout_s: float = 2.0) -> None:
+    """Return if a broker answers a request over TLS at that address.
+
+    Raises Refused BROKER_REFUSES if it ends the connection of this certificate before its first
+    answer, Unavailable BROKER_DOWN if nobody answers.
+    """
+    if await answers(bootstrap, context, timeout_s=timeout_s):
+        return
+    host, port = bootstrap.rsplit(":", 1)
+    try:
+        async with asyncio.timeout(timeout_s):
+            reader, writer = await asyncio.open_connection(host, int(port), ssl=context)
+            try:
+                writer.write(_ASK_VERSIONS)
+                ended = not await reader.read(1)
+            except OSError:
+                ended = True  # told over TLS why, as with an expired certificate
+            finally:
+                writer.transport.abort()
+    except (OSError, TimeoutError):
+        ended = False
+    if ended:
+        raise Refused(
+            Code.BROKER_REFUSES,
+            f"broker {bootstrap}: it turns this certificate away; it was revoked, or the member is out, ask "
+            "the coordinator",
+        )
+    raise Unavailable(
+        Code.BROKER_DOWN,
+        f"broker {bootstrap}: does not answer; see that it runs and the network reaches it, what is accepted "
+        "meanwhile waits",
+    )
 
 
 async def to_the_end(closing: Coroutine[Any, Any, None]) -> None:

@@ -11,6 +11,7 @@ numbers are made up with right check digits. A line wraps one message:
     retention_days  to be kept for so many days
     moments         times, as days from the moment of reading: {"body.due": 10}
     dates           the same for fields that hold a date without a time
+    later           to be published once SUSPENDED has lost its access
     links           ids of other samples, by reference: {"supersedes": "PE-2026-000103"}; the one meant
                     is the first that carries the reference
     message         what `almenara publish` takes, without the fields that the above fill in
@@ -48,6 +49,9 @@ AUDIENCES: Mapping[AudienceId, tuple[MemberId, ...]] = {
 }
 """The audiences of the demonstration: the region, a sub-region and a joint operation."""
 
+SUSPENDED = MemberId("PA")
+"""Who loses its access in the middle; it publishes nothing later, and no list of later ones names it."""
+
 
 class Sample(NamedTuple):
     """Hold one message to publish; its recipients are filled in."""
@@ -55,6 +59,7 @@ class Sample(NamedTuple):
     sender: MemberId
     audience: AudienceId
     message: Message
+    later: bool = False
 
 
 class _Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,6 +70,7 @@ class _Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     retention_days: int = 0
     moments: dict[str, int] = {}
     dates: dict[str, int] = {}
+    later: bool = False
     links: dict[str, str] = {}
     message: dict[str, Any]
 
@@ -104,7 +110,7 @@ def _sample(line: _Line, originals: Mapping[str, _Line], now: datetime) -> Sampl
         _put(message, path, (now + timedelta(days=days)).date().isoformat())
     for path, reference in line.links.items():
         _put(message, path, originals[reference].message["message_id"])
-    return Sample(line.sender, line.audience, parse_message_object(message, now=now))
+    return Sample(line.sender, line.audience, parse_message_object(message, now=now), line.later)
 
 
 def _put(message: dict[str, Any], path: str, value: object) -> None:
