@@ -32,8 +32,10 @@ def streams(config: Path, output: str) -> None:
       GAP           statements are missing below the head
       WITHHELD      others know of statements that the broker does not show
       TRUNCATED     a new epoch left out statements that are held here
+      OUTDATED      its publisher still seals to a member that was removed
       STALE         its heartbeat is overdue
       UNSENT        own statements wait for the broker
+      UNCONFIRMED   own: a reader that is alive elsewhere confirms nothing more
       ENDED         nothing more may come: somebody left the audience, or it is over
 
     \b
@@ -87,5 +89,6 @@ def _row(view: StreamView) -> Row:
         "evidence": view.evidence,
         "confirmed": list(view.confirmed),
         "behind": list(view.behind),
+        "unconfirmed": list(view.unconfirmed),
         "detail": view.detail,
     }

@@ -148,10 +148,14 @@ class StreamState(StrEnum):
     """Its publisher or another reader knows of more than the broker has given us."""
     TRUNCATED = "TRUNCATED"
     """A new epoch left out statements that we hold."""
+    OUTDATED = "OUTDATED"
+    """Its publisher still seals to somebody who was removed from the audience."""
     STALE = "STALE"
     """The next heartbeat is overdue."""
     UNSENT = "UNSENT"
     """Our own: the broker does not take statements at the moment; they wait."""
+    UNCONFIRMED = "UNCONFIRMED"
+    """Our own: a reader that is alive elsewhere confirms nothing more."""
     ENDED = "ENDED"
     """Nothing more may come: its publisher or this member left the audience, or the audience is over."""
     EMPTY = "EMPTY"
@@ -164,7 +168,8 @@ class StreamView(Answer, frozen=True, kw_only=True):
 
     `seq` -1: nothing yet. `lag` is how many statements are known of and not here; of our own stream,
     how many the broker does not hold. `anchored` is where this reader began when not at the start.
-    `confirmed` and `behind` tell, of our own stream, who has confirmed all that asks for it.
+    `confirmed` and `behind` tell, of our own stream, who has confirmed all that asks for it, and
+    `unconfirmed` who is behind for long while it is alive elsewhere.
     """
 
     audience: AudienceId
@@ -181,6 +186,7 @@ class StreamView(Answer, frozen=True, kw_only=True):
     anchored: int | None = None
     confirmed: tuple[MemberId, ...] = ()
     behind: tuple[MemberId, ...] = ()
+    unconfirmed: tuple[MemberId, ...] = ()
 
 
 class Quarantined(Answer, frozen=True, kw_only=True):

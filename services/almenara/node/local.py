@@ -29,6 +29,7 @@ from almenara.node.answers import (
     Quarantined,
 )
 from almenara.node.evidence import proof_of, rival_of
+from almenara.node.lateness import Waiting, late, waiting
 from almenara.node.opening import find_statement, open_found, unknown_message
 from almenara.store import directory as directory_row
 from almenara.store import outbox, quarantine, views, witness
@@ -88,6 +89,7 @@ class NodeService:
         self._publisher = publisher
         self._connected = connected
         self._started_at = clock.now()
+        self._behind: Waiting = {}
 
     async def publish(
         self, message: Message, *, audience: AudienceId, to: Sequence[MemberId] | None = None
@@ -266,12 +268,14 @@ class NodeService:
         )
 
     def _views(self, found: watch.Facts) -> tuple[StreamView, ...]:
+        now, after = clock.now(), timedelta(seconds=self._settings.publisher.unconfirmed_after_s)
         return watch.views(
             found,
             directory=self._publisher.directory,
             faults={stream.audience: self._publisher.fault(stream.audience) for stream in found.own},
-            now=clock.now(),
+            now=now,
             withheld_after=timedelta(seconds=self._settings.subscriber.withheld_after_s),
+            late=late(self._behind, found, now=now, after=after),
         )
 
     async def watch(self) -> None:
@@ -280,6 +284,8 @@ class NodeService:
         while True:
             try:
                 found = await self._facts()
+                if (directory := self._publisher.directory) is not None:
+                    self._behind = waiting(self._behind, found, directory=directory, now=clock.now())
                 states = watch.report(states, self._views(found))
                 if forks := watch.forks(found):
                     await self._store.write(partial(watch.keep_forks, words=forks, now=clock.now()))

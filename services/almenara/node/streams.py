@@ -37,7 +37,9 @@ ALARMS = frozenset(
         StreamState.GAP,
         StreamState.WITHHELD,
         StreamState.TRUNCATED,
+        StreamState.OUTDATED,
         StreamState.STALE,
+        StreamState.UNCONFIRMED,
     }
 )
 """States that a person must look at; the others are the daily life of a network."""
@@ -61,6 +63,7 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
     access: str = ""
     words: tuple[Word, ...] = ()
     evidence: EvidenceCount = EvidenceCount()
+    outdated: bool = False
     ended: str = ""
 
 
@@ -140,6 +143,8 @@ def _heard_state(
     if heard.evidence.truncated and heard.evidence.latest_truncated > shown:
         text = f"{heard.evidence.truncated} statements were left out by its new epoch; see: evidence"
         return StreamState.TRUNCATED, text
+    if heard.outdated:
+        return StreamState.OUTDATED, "it still seals to a member that was removed; ask its publisher"
     if row.next_by and micros > row.next_by:
         return StreamState.STALE, f"its heartbeat is {(micros - row.next_by) / 1e6:.0f} s overdue"
     return (StreamState.EMPTY, "") if row.seq < 0 else (StreamState.OK, "")
@@ -171,15 +176,23 @@ def own_view(
     keyless: AbstractSet[MemberId],
     fault: AlmenaraError | None,
     now: datetime,
+    late: AbstractSet[MemberId] = frozenset(),
 ) -> StreamView:
-    """Return how a stream of ours stands, and who of its readers has confirmed."""
+    """Return how a stream of ours stands, and who of its readers has confirmed.
+
+    `late` are those who are alive and have confirmed nothing new for too long (lateness.py).
+    """
     head, asked = own.head, own.asked
     confirmed = behind = frozenset[MemberId]()
     if asked is not None and asked.seq >= 0:
         reached = {word.claim.witness for word in own.words if covers(word, epoch=asked.epoch, seq=asked.seq)}
         confirmed = frozenset(readers & reached)
         behind = frozenset(readers - reached - keyless)
+    unconfirmed = tuple(sorted(behind & late))
     state, detail = _own_state(own, fault)
+    if unconfirmed and state is StreamState.OK:
+        state = StreamState.UNCONFIRMED
+        detail = f"{', '.join(unconfirmed)} confirms nothing more and is alive; ask why"
     return StreamView(
         audience=stream.audience,
         publisher=stream.publisher,
@@ -192,6 +205,7 @@ def own_view(
         lag=own.unsent,
         confirmed=tuple(sorted(confirmed)),
         behind=tuple(sorted(behind)),
+        unconfirmed=unconfirmed,
     )
 
 

@@ -50,6 +50,7 @@ def facts(connection: Connection, member: MemberId, directory: Directory | None,
     unsent, access = outbox.unsent_counts(connection), inbox.stream_access(connection)
     chains, gaps = inbox.chains(connection), inbox.gaps(connection)
     evidence = quarantine.evidence_counts(connection)
+    outdated = inbox.outdated_streams(connection)
     words = _by_stream(
         [*witness.differing_words(connection, member), *witness.words_on_own(connection, member)]
     )
@@ -76,6 +77,7 @@ def facts(connection: Connection, member: MemberId, directory: Directory | None,
                 access=access.get(stream, ""),
                 words=words.get(stream, ()),
                 evidence=evidence.get(stream, quarantine.EvidenceCount()),
+                outdated=stream in outdated,
                 ended=_ended(stream, member, directory, now),
             )
             for stream in sorted(streams)
@@ -90,15 +92,17 @@ def views(
     faults: Mapping[AudienceId, AlmenaraError | None],
     now: datetime,
     withheld_after: timedelta,
+    late: Mapping[Stream, frozenset[MemberId]] | None = None,
 ) -> tuple[StreamView, ...]:
-    """Return how every stream stands, our own first."""
+    """Return how every stream stands, our own first; `late` as lateness.py finds it."""
     shown = []
     for stream, own in found.own.items():
         entry = directory.audiences.get(stream.audience) if directory is not None else None
         readers = (entry.members if entry else frozenset()) - {stream.publisher}
         keyless = directory.keyless(stream.audience) if directory is not None and entry else frozenset()
         fault = faults.get(stream.audience)
-        shown.append(own_view(stream, own, readers=readers, keyless=keyless, fault=fault, now=now))
+        slow = (late or {}).get(stream, frozenset())
+        shown.append(own_view(stream, own, readers=readers, keyless=keyless, fault=fault, now=now, late=slow))
     for stream, heard in found.heard.items():
         shown.append(heard_view(stream, heard, now=now, withheld_after=withheld_after))
     return tuple(shown)

@@ -63,6 +63,7 @@ class PublisherSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     heartbeat_interval_s: float = 30.0
     heartbeat_grace_s: float = 30.0
     receipt_interval_s: float = 5.0
+    unconfirmed_after_s: float = 120.0
     store_poll_s: float = 0.1
     retry_s: float = 0.5
     drain_s: float = 5.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
-from sqlalchemy import Connection, delete, select, tuple_, update
+from sqlalchemy import Connection, and_, delete, select, tuple_, update
 from sqlalchemy.dialects.sqlite import insert
 
 from almenara.hidden import Hiding
@@ -21,6 +21,10 @@ from almenara.wire.chain import OpenGap
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+
+PREDATES_REMOVAL = "PREDATES_REMOVAL"
+"""Flag of a statement whose author still sealed to somebody who had been removed from the audience."""
 
 
 class ChainRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,6 +117,18 @@ def chains(connection: Connection) -> dict[Stream, ChainRow]:
     """Return the state of every stream heard so far."""
     rows = (ChainRow(**row._asdict()) for row in connection.execute(select(chain)))
     return {row.stream: row for row in rows}
+
+
+def outdated_streams(connection: Connection) -> frozenset[Stream]:
+    """Return the streams whose last statement still sealed to somebody who was removed."""
+    place = ("audience", "publisher", "epoch", "seq")
+    at_head = and_(*(statement.c[name] == chain.c[name] for name in place))
+    rows = connection.execute(
+        select(chain.c.audience, chain.c.publisher)
+        .select_from(chain.join(statement, at_head))
+        .where(statement.c.flags.contains(PREDATES_REMOVAL))
+    )
+    return frozenset(Stream(AudienceId(audience), MemberId(publisher)) for audience, publisher in rows)
 
 
 def save_chains(connection: Connection, rows: Sequence[ChainRow]) -> None:

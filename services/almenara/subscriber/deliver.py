@@ -20,7 +20,7 @@ from almenara.model.codes import BARRED_WHEN_CLOSED
 from almenara.model.ids import Stream
 from almenara.model.rules import check
 from almenara.store import inbox, quarantine, tally, witness
-from almenara.store.inbox import MessageRow, SenderKeyRow, StatementRow
+from almenara.store.inbox import PREDATES_REMOVAL, MessageRow, SenderKeyRow, StatementRow
 from almenara.store.quarantine import Refusal
 from almenara.store.tally import Tally
 from almenara.store.witness import Claim, DecisionRow
@@ -99,6 +99,8 @@ class Delivery:
         flags = [flag] if flag else []
         if from_micros(verified.head.issued_at) > self._now + CLOCK_TOLERANCE:
             flags.append(CLOCK_AHEAD)
+        if self._predates_removal(state, verified.head):
+            flags.append(PREDATES_REMOVAL)
         code = refused or self._open(state, verified, offset, " ".join(flags))
         self._count(code)
         row = StatementRow(
@@ -113,6 +115,20 @@ class Delivery:
             record=_kept(verified, code),
         )
         self._statements.append(row)
+
+    def _predates_removal(self, state: StreamState, head: Head) -> bool:
+        """Tell, and log, whether the author still seals to somebody who is out of the audience."""
+        found = self._directory.predates_removal(
+            state.stream.audience, version=head.directory_version, issued_at=from_micros(head.issued_at)
+        )
+        if found:
+            log.error(
+                "statement.predates_removal",
+                stream=str(state.stream),
+                seq=head.seq,
+                directory_version=head.directory_version,
+            )
+        return found
 
     def reopen(self, state: StreamState, verified: VerifiedStatement) -> None:
         """Open a statement held with KEY_MISSING, now that its sender key was announced late."""

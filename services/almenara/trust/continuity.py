@@ -17,6 +17,7 @@ import msgspec
 
 from almenara.errors import Code, DirectoryRefused
 from almenara.model.ids import MemberId
+from almenara.trust.directory import Removal
 from almenara.trust.enrolment import SignedEnrolment, verify_enrolment, verify_signature
 from almenara.trust.targets import VerifiedTargets, build_directory
 
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 RESET_DELAY = timedelta(hours=24)
 """How long an unproven change waits for somebody to object (DESIGN 4, key continuity)."""
+
+
+REMOVALS_MAX = 64
+"""Removals remembered: an author that seals by a directory so old has been stopped by its expiry long ago."""
 
 
 class Continuity(StrEnum):
@@ -51,10 +56,12 @@ class TrustedDirectory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     targets: VerifiedTargets
     accepted: dict[MemberId, SignedEnrolment]
     kept_back: tuple[KeptBack, ...] = ()
+    removals: tuple[Removal, ...] = ()
 
     def directory(self) -> Directory:
         """Return the directory in force; raise DirectoryRefused if its files do not make one."""
-        return build_directory(self.targets, accepted=self.accepted)
+        built = build_directory(self.targets, accepted=self.accepted)
+        return msgspec.structs.replace(built, removals=self.removals)
 
     def approve(self, member: MemberId) -> TrustedDirectory:
         """Return this with the member's change approved; the next merge puts it in force."""
@@ -143,7 +150,8 @@ def merge(
         accepted = {member.id: member.enrolment for member in proposed.members.values()}
         trusted = TrustedDirectory(targets=incoming, accepted=accepted)
         return Merge(trusted, proposed, ())
-    _require_successor(previous.directory(), proposed)
+    held = previous.directory()
+    _require_successor(held, proposed)
     waiting = {change.member: change for change in previous.kept_back}
     accepted = dict(previous.accepted)
     kept_back: list[KeptBack] = []
@@ -161,8 +169,20 @@ def merge(
             accepted[member.id] = member.enrolment
         else:
             kept_back.append(change)
-    trusted = TrustedDirectory(targets=incoming, accepted=accepted, kept_back=tuple(kept_back))
+    trusted = TrustedDirectory(
+        targets=incoming, accepted=accepted, kept_back=tuple(kept_back), removals=previous.removals
+    )
+    removals = (*previous.removals, *_removals(held, trusted.directory(), now))[-REMOVALS_MAX:]
+    trusted = msgspec.structs.replace(trusted, removals=removals)
     return Merge(trusted, trusted.directory(), tuple(alarms))
+
+
+def _removals(held: Directory, newest: Directory, now: datetime) -> tuple[Removal, ...]:
+    return tuple(
+        Removal(audience=audience.id, version=newest.version, seen_at=now)
+        for audience in held.audiences.values()
+        if audience.id in newest.audiences and audience.members - newest.audiences[audience.id].members
+    )
 
 
 def _require_successor(held: Directory, proposed: Directory) -> None:

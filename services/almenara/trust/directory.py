@@ -21,6 +21,9 @@ from almenara.trust.enrolment import SealingKeyEntry, SignedEnrolment, SigningKe
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.hpke import MLKEM768X25519PublicKey
 
+REMOVAL_TOLERANCE = timedelta(minutes=5)
+"""How long after a removal an author may still seal by the directory before it (DESIGN 4)."""
+
 GRACE = timedelta(hours=72)
 """How long an expired directory still serves, flagged: a weekend and a day to bring the coordinator
 back (DESIGN 4)."""
@@ -117,6 +120,14 @@ class Audience(msgspec.Struct, frozen=True, kw_only=True):
         return self.ends_at is not None and now >= self.ends_at
 
 
+class Removal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Somebody left an audience: with which version, and when this reader verified that."""
+
+    audience: AudienceId
+    version: int
+    seen_at: datetime
+
+
 class Expiries(msgspec.Struct, frozen=True, kw_only=True):
     """When each of the four signed roles of the directory expires."""
 
@@ -144,6 +155,7 @@ class Directory(msgspec.Struct, frozen=True, kw_only=True):
     schemas: frozenset[str]
     expires: Expiries
     bootstrap: str = ""
+    removals: tuple[Removal, ...] = ()
     _signers: Mapping[bytes, tuple[Member, SigningKeyEntry]] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -230,6 +242,19 @@ class Directory(msgspec.Struct, frozen=True, kw_only=True):
             if key is not None:
                 slots[key.key_id] = (member, key.public)
         return slots
+
+    def predates_removal(self, audience: AudienceId, *, version: int, issued_at: datetime) -> bool:
+        """Tell whether an author still seals to somebody who has been out for long.
+
+        `version` and `issued_at` are those of its statement. By this reader's clock: the time at which
+        it learned of the removal is never before the removal, whatever a coordinator writes.
+        """
+        return any(
+            removal.audience == audience
+            and version < removal.version
+            and issued_at > removal.seen_at + REMOVAL_TOLERANCE
+            for removal in self.removals
+        )
 
     def keyless(self, audience: AudienceId) -> frozenset[MemberId]:
         """Return the audience's members that nothing can be sealed to; raise UNKNOWN_AUDIENCE."""

@@ -5,12 +5,16 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from almenara.errors import Code
+from almenara.node import watch
+from almenara.node.answers import StreamState
 from almenara.store import inbox
 from almenara.store.quarantine import refusals
-from almenara.trust.directory import MemberStatus
+from almenara.trust.directory import MemberStatus, Removal
 from almenara.trust.targets import audience_target, member_target
 from unit.model.drafts import RESULT
 from unit.subscriber.stream import Author, ReaderSite, alert
@@ -85,3 +89,28 @@ def test_a_departed_author_keeps_what_was_read_and_adds_nothing(tmp_path: Path) 
     reader.reads((2, author.says(alert(3))))
     assert reader.ids == [alert(1).message_id, alert(3).message_id]
     assert reader.store.read_now(inbox.gaps) == {}
+
+
+def test_an_author_that_still_seals_to_who_was_removed_is_told(tmp_path: Path) -> None:
+    site, author = ReaderSite(tmp_path), Author()
+    stream, removed_at = site.stream, NOW
+    newest = msgspec.structs.replace(
+        directory(version=2), removals=(Removal(audience=stream.audience, version=2, seen_at=removed_at),)
+    )
+    in_time = author.says(alert(1), at=removed_at + TOLERANCE)
+    outdated = author.says(alert(2), at=removed_at + TOLERANCE + TICK)
+    site.reads(in_time, known=newest, at=removed_at + DAY)
+    assert site.store.read_now(inbox.outdated_streams) == frozenset()
+    with capture_logs() as events:
+        site.reads((1, outdated), known=newest, at=removed_at + DAY)
+    assert [entry.row.flags for entry in site.inbox] == ["", inbox.PREDATES_REMOVAL]
+    assert [(event["event"], event["log_level"]) for event in events] == [
+        ("statement.predates_removal", "error")
+    ]
+    found = site.store.read_now(lambda c: watch.facts(c, AR, newest, now=NOW))
+    views = watch.views(found, directory=newest, faults={}, now=NOW, withheld_after=DAY)
+    (view,) = [view for view in views if (view.audience, view.publisher) == (stream.audience, PE)]
+    assert view.state is StreamState.OUTDATED
+    # Once it seals by the newer directory the alarm is over.
+    site.reads((2, author.says(alert(3), known=newest, at=removed_at + 2 * TOLERANCE)), known=newest)
+    assert site.store.read_now(inbox.outdated_streams) == frozenset()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 
 from almenara.errors import Code, DirectoryRefused
+from almenara.model.ids import AudienceId
 from almenara.trust.continuity import (
+    REMOVALS_MAX,
     RESET_DELAY,
     Continuity,
     Merge,
@@ -22,6 +25,7 @@ from almenara.trust.targets import audience_target, member_target
 from unit.trust.federation import (
     AR,
     CL,
+    CONDOR,
     DAY,
     ENROLMENTS,
     KEYS,
@@ -237,3 +241,31 @@ def test_what_is_held_comes_back_from_the_store() -> None:
     assert directory_from_bytes(data) == seen.directory
     with pytest.raises(DirectoryRefused, match="stored directory"):
         directory_from_bytes(b"{}")
+
+
+def test_a_removal_is_remembered_with_the_time_at_which_it_was_learned() -> None:
+    files = {**targets(), member_target(AR): member_file(ENROLMENTS[AR], status=MemberStatus.SUSPENDED)}
+    gone = merge(HELD.trusted, verified(files, version=2), now=NOW + DAY)
+    assert {(each.audience, each.version, each.seen_at) for each in gone.directory.removals} == {
+        (REGION, 2, NOW + DAY),
+        (CONDOR, 2, NOW + DAY),
+    }
+    kept = TrustedDirectory.from_bytes(gone.trusted.to_bytes())
+    again = merge(kept, verified(files, version=3), now=NOW + 2 * DAY)
+    assert again.directory.removals == gone.directory.removals
+    tolerated, tick = NOW + DAY + timedelta(minutes=5), timedelta(microseconds=1)
+    asks = again.directory.predates_removal
+    assert not asks(REGION, version=1, issued_at=tolerated)
+    assert asks(REGION, version=1, issued_at=tolerated + tick)
+    assert not asks(REGION, version=2, issued_at=tolerated + tick)
+    assert not asks(AudienceId("nowhere"), version=1, issued_at=tolerated + tick)
+
+
+def test_only_so_many_removals_are_remembered() -> None:
+    trusted = HELD.trusted
+    out = {**targets(), member_target(CL): member_file(ENROLMENTS[CL], status=MemberStatus.SUSPENDED)}
+    for version in range(2, 2 * REMOVALS_MAX + 6):
+        files = out if version % 2 == 0 else targets()
+        trusted = merge(trusted, verified(files, version=version), now=NOW).trusted
+    assert len(trusted.removals) == REMOVALS_MAX
+    assert trusted.removals[-1].version == 2 * REMOVALS_MAX + 4
