@@ -2,12 +2,14 @@
 
 Everything goes to standard error, so that standard output stays for what a command was asked for.
 Libraries that use the standard logging module come out the same way, from WARNING on, but for the
-Kafka clients.
+Kafka clients. With ALMENARA_LOG=debug all of them say all they have to say. No secret is among it, and
+no content of a message: what holds one does not show it (hidden.py).
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,11 @@ if TYPE_CHECKING:
 LIBRARY_LEVEL = logging.WARNING
 """What libraries say below this is about their own work, not about the federation's."""
 
+LEVEL_VARIABLE = "ALMENARA_LOG"
+"""The environment's word on the level, above a program's own."""
+
+LEVELS = ("debug", "info", "warning", "error")
+
 SILENCED = ("aiokafka", "kafka")
 """Libraries that raise what matters, and besides repeat it every second while a broker is away."""
 
@@ -32,6 +39,8 @@ def configure(*, stream: TextIO | None = None, level: str = "info", as_json: boo
 
     `as_json` None means JSON unless the stream is a terminal. Call it once, when a program starts.
     """
+    wanted = os.environ.get(LEVEL_VARIABLE, "").lower()
+    level = wanted if wanted in LEVELS else level
     target = sys.stderr if stream is None else stream
     terminal = target.isatty()
     as_json = not terminal if as_json is None else as_json
@@ -67,9 +76,13 @@ def configure(*, stream: TextIO | None = None, level: str = "info", as_json: boo
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
-    logging.basicConfig(handlers=[handler], level=LIBRARY_LEVEL, force=True)
+    everything = level == "debug"
+    logging.basicConfig(handlers=[handler], level=logging.DEBUG if everything else LIBRARY_LEVEL, force=True)
     for library in SILENCED:
-        logging.root.manager.getLogger(library).setLevel(logging.CRITICAL)
+        silence = logging.NOTSET if everything else logging.CRITICAL
+        logging.root.manager.getLogger(library).setLevel(silence)
+    if wanted not in {"", *LEVELS}:
+        structlog.get_logger().warning("log.level_unknown", variable=LEVEL_VARIABLE, known=" ".join(LEVELS))
 
 
 def inert(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -84,3 +84,22 @@ def test_a_crash_shows_where() -> None:
     except RuntimeError:
         structlog.get_logger().exception("node.crashed")
     assert "RuntimeError: broken" in json.loads(stream.getvalue())["exception"]
+
+
+def test_the_environment_sets_the_level_and_at_debug_every_library_speaks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ALMENARA_LOG", "DEBUG")
+    stream = configured(level="error")
+    structlog.get_logger().debug("record.read")
+    logging.root.manager.getLogger("aiokafka.client").debug("a request")
+    events = [json.loads(line)["event"] for line in stream.getvalue().splitlines()]
+    assert events == ["record.read", "a request"]
+
+
+def test_a_level_that_is_none_is_told_and_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALMENARA_LOG", "loud")
+    stream = configured(level="warning")
+    structlog.get_logger().info("broker.started")
+    (line,) = stream.getvalue().splitlines()
+    assert json.loads(line)["event"] == "log.level_unknown"
