@@ -18,14 +18,23 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--signing", is_flag=True, help="A new signing key.")
 @click.option("--sealing", is_flag=True, help="A new sealing key. [default: both]")
+@click.option(
+    "--signing-key",
+    default="",
+    metavar="URI",
+    help="Go over to a signing key that exists: pkcs11:... in a token, or file:PATH.",
+)
 @member_config
-def rotate(*, signing: bool, sealing: bool, config: Path) -> None:
+def rotate(*, signing: bool, sealing: bool, signing_key: str, config: Path) -> None:
     """Make new keys and the enrolment that announces them.
 
     Nothing changes before the coordinator has admitted the new enrolment. Then the node goes over to
     the new keys by itself, without a restart: its next statements open a new epoch, which readers
     take for the end of the old key, and what was sealed to the old key stays readable. The old key
     signs the change, so it counts everywhere at once.
+
+    With --signing-key, member.toml names the new key as next_signing_key and both are held. Once the
+    node signs with it, name it as signing_key and remove next_signing_key, at any time.
 
     \b
     Example:
@@ -36,8 +45,14 @@ def rotate(*, signing: bool, sealing: bool, config: Path) -> None:
     from almenara.node.rotation import rotate as rotate_keys
 
     settings = load(config)
-    both = signing == sealing
-    made = rotate_keys(settings, signing=signing or both, sealing=sealing or both, now=clock.now())
+    both = not signing_key and signing == sealing
+    made = rotate_keys(
+        settings,
+        signing=signing or both or bool(signing_key),
+        sealing=sealing or both,
+        now=clock.now(),
+        signing_key=signing_key,
+    )
     _tell(settings, made)
     click.echo(f"next: send {settings.enrolment_path} to the coordinator of {settings.federation}, who runs")
     click.echo(f"  almenara member admit {settings.enrolment_path} --federation D")

@@ -15,8 +15,9 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from almenara.errors import Code, Misconfigured
+from almenara.node.identity import beside
 from almenara.node.keyring import key_files
-from almenara.node.settings import FILE_URI, SETTINGS_FILE, load_settings
+from almenara.node.settings import FILE_URI, SETTINGS_FILE, key_path, load_settings
 from almenara.node.settings_file import with_setting
 from almenara.trust.certificates import load_certificate, load_tls_key
 from almenara.trust.keybackup import BackupHeader, open_backup, read_backup, seal_backup
@@ -122,8 +123,10 @@ def _name(settings: MemberSettings, path: Path) -> str:
     if path.is_relative_to(settings.keys):
         return str(PurePosixPath("keys", path.relative_to(settings.keys)))
     # A signing key of its own place comes back among the others, under the name that is looked for there.
-    named = settings.signing_key_path or path
-    return f"keys/signing{path.stem.removeprefix(named.stem)}{path.suffix}"
+    named = settings.signing_key_path
+    if named is not None and path in beside(named):
+        return f"keys/signing{path.stem.removeprefix(named.stem)}{path.suffix}"
+    return f"keys/signing-{path.stem}{path.suffix}"
 
 
 def _own_places(text: str, settings: MemberSettings) -> str:
@@ -131,6 +134,8 @@ def _own_places(text: str, settings: MemberSettings) -> str:
     changed = with_setting(with_setting(text, "keys", None), "passphrase_file", None)
     if settings.signing_key_path is not None:
         changed = with_setting(changed, "signing_key", None)
+    if key_path(settings.next_signing_key_uri) is not None:
+        changed = with_setting(changed, "next_signing_key", None)
     return with_setting(changed, "state", None)
 
 

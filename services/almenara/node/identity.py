@@ -169,6 +169,8 @@ def load_keys(settings: MemberSettings) -> MemberKeys:
     signing = [settings.signing_key_uri]
     if settings.signing_key_path is not None:
         signing = [f"{FILE_URI}{path}" for path in beside(settings.signing_key_path)]
+    if settings.next_signing_key_uri:
+        signing.append(settings.next_signing_key_uri)
     return MemberKeys(
         signing=tuple(open_signer(uri, passphrase=passphrase) for uri in signing),
         sealing=tuple(

@@ -12,6 +12,7 @@ import msgspec
 from almenara.errors import AlmenaraError, Code, Misconfigured
 from almenara.node.identity import beside
 from almenara.node.rotation import LOST
+from almenara.node.settings import key_path
 from almenara.trust.admission import read_member_certificate
 from almenara.trust.certificates import load_tls_key, public_spki
 from almenara.trust.keyfile import inspect_key_file
@@ -47,6 +48,8 @@ def key_files(settings: MemberSettings) -> tuple[Path, ...]:
     """
     passed_over = (settings.root_path, settings.keys / LOST)
     found = {path for path in settings.keys.rglob("*.json") if not {path, path.parent} & {*passed_over}}
+    if (following := key_path(settings.next_signing_key_uri)) is not None:
+        found.add(following)
     if settings.signing_key_path is not None:
         found |= {path for path in beside(settings.signing_key_path) if path.exists()}
     return tuple(sorted(path for path in found if not path.name.startswith(".")))
@@ -59,8 +62,9 @@ def protected(settings: MemberSettings) -> bool:
 
 def held_keys(settings: MemberSettings) -> Iterator[HeldKey]:
     """Return what there is to say of every key, without its passphrase; a token's needs its PIN."""
-    if settings.signing_key_path is None:
-        yield _token(settings)
+    for uri in (settings.signing_key_uri, settings.next_signing_key_uri):
+        if uri and key_path(uri) is None:
+            yield _token(uri)
     for path in key_files(settings):
         yield _file(path)
     for path in (settings.tls_key_path, settings.next_tls_key_path):
@@ -68,14 +72,14 @@ def held_keys(settings: MemberSettings) -> Iterator[HeldKey]:
             yield _tls(settings, path)
 
 
-def _token(settings: MemberSettings) -> HeldKey:
-    uri, _, _ = settings.signing_key_uri.partition("?")
+def _token(uri: str) -> HeldKey:
+    place, _, _ = uri.partition("?")
     key_id, fault = "", ""
     try:
-        key_id = open_signer(settings.signing_key_uri, passphrase=None).key_id.hex()
+        key_id = open_signer(uri, passphrase=None).key_id.hex()
     except AlmenaraError as error:
         fault = str(error)
-    return HeldKey(kind="signing", key_id=key_id, place=uri, protection=TOKEN, mode="", fault=fault)
+    return HeldKey(kind="signing", key_id=key_id, place=place, protection=TOKEN, mode="", fault=fault)
 
 
 def _file(path: Path) -> HeldKey:

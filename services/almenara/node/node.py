@@ -25,6 +25,7 @@ from almenara.node.identity import load_keys, open_member, own_enrolment, requir
 from almenara.node.local import Connected, NodeService
 from almenara.node.renewal import Renewal
 from almenara.node.rotation import put_in_place
+from almenara.node.settings import reread
 from almenara.publisher.publisher import Publisher
 from almenara.store import highwater, outbox
 from almenara.store.database import Store
@@ -150,7 +151,7 @@ async def open_node(
             publisher = Publisher(
                 federation=settings.federation,
                 member=settings.member,
-                signing_keys=HeldKeys(identity.keys.signing, lambda: load_keys(settings).signing),
+                signing_keys=HeldKeys(identity.keys.signing, lambda: load_keys(reread(settings)).signing),
                 store=store,
                 settings=settings.publisher,
                 marks=settings.marks_path,

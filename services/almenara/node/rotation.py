@@ -18,10 +18,12 @@ import structlog
 
 from almenara.errors import Code, Misconfigured
 from almenara.node.identity import beside, load_keys, read_passphrase
-from almenara.node.settings import FILE_URI
+from almenara.node.settings import FILE_URI, absolute_key_uri
+from almenara.node.settings_file import with_setting
 from almenara.trust.certificates import create_tls_request, load_tls_key, tls_request
 from almenara.trust.enrolment import read_enrolment, succeed
 from almenara.trust.keys import create_sealing_key, create_signing_key, load_sealing_key, load_signing_key
+from almenara.trust.keyuri import open_signer
 from almenara.trust.secretfile import replace_file
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from almenara.trust.directory import Directory
     from almenara.trust.enrolment import Enrolment
     from almenara.trust.keys import SealingKey, SigningKey
+    from almenara.trust.keyuri import Signer
 
 RETIRED = "retired"
 """The folder below the keys for signing keys that have ended: a person deletes them."""
@@ -51,15 +54,18 @@ log = structlog.get_logger()
 class NewKeys(NamedTuple):
     """The keys that an enrolment brings; None where the one before stays."""
 
-    signing: SigningKey | None
+    signing: Signer | None
     sealing: SealingKey | None
 
 
-def rotate(settings: MemberSettings, *, signing: bool, sealing: bool, now: datetime) -> NewKeys:
+def rotate(
+    settings: MemberSettings, *, signing: bool, sealing: bool, now: datetime, signing_key: str = ""
+) -> NewKeys:
     """Make new keys beside those in force, and the enrolment that announces them; a node may run.
 
-    Raises Misconfigured if the keys in force cannot be read, are not in files, or the enrolment that
-    names them is not in the folder.
+    `signing_key` is the URI of one that is there already, in a token for instance: member.toml then names
+    it as next_signing_key. Raises Misconfigured if the keys in force cannot be read, new ones cannot be
+    made beside them, or the enrolment that names them is not in the folder.
     """
     before = _enrolment(settings)
     held = load_keys(settings)
@@ -70,7 +76,9 @@ def rotate(settings: MemberSettings, *, signing: bool, sealing: bool, now: datet
             f"{settings.enrolment_path}: its signing key {in_force[0].key_id.hex()} is not in "
             f"{settings.keys}; put its file there, or if it is lost: almenara member recover",
         )
-    made = _create(settings, signing=signing, sealing=sealing, now=now)
+    made = _create(settings, signing=signing and not signing_key, sealing=sealing, now=now)
+    if signing_key:
+        made = made._replace(signing=_name_next(settings, signing_key))
     data = succeed(
         before,
         held=held.signing,
@@ -131,9 +139,10 @@ def put_in_place(settings: MemberSettings, keys: MemberKeys, directory: Director
     if entry is None:
         return
     listed = entry.signing_key_ids()
-    if path is not None and any(key.key_id in listed for key in keys.signing):
+    # Not strict: the one that next_signing_key names comes after those in files.
+    files = {} if path is None else dict(zip(beside(path), keys.signing, strict=False))
+    if path is not None and any(key.key_id in listed for key in files.values()):
         ended = {key.key_id for key in entry.signing_keys} - set(listed)
-        files = dict(zip(beside(path), keys.signing, strict=True))
         for file, key in files.items():
             if key.key_id in ended:
                 _move(file, settings.keys / RETIRED / f"signing-{key.key_id.hex()[:16]}.json")
@@ -175,6 +184,21 @@ def _create(settings: MemberSettings, *, signing: bool, sealing: bool, now: date
         create_signing_key(named(_signing_path(settings)), passphrase=passphrase) if signing else None,
         create_sealing_key(named(settings.sealing_key_path), passphrase=passphrase) if sealing else None,
     )
+
+
+def _name_next(settings: MemberSettings, uri: str) -> Signer:
+    """Return the key of a URI once member.toml names it beside the one in force; both sign meanwhile."""
+    named = absolute_key_uri(uri, settings.folder)
+    if settings.next_signing_key_uri not in {"", named}:
+        raise Misconfigured(
+            Code.CONFIGURATION,
+            f"{settings.file}: next_signing_key names another key already; if the directory lists that one, "
+            "make it signing_key, else remove the line",
+        )
+    signer = open_signer(named, passphrase=read_passphrase(settings.passphrase_file))
+    text = with_setting(settings.file.read_text(), "next_signing_key", uri)
+    replace_file(settings.file, text.encode(), mode=_PUBLIC_MODE)
+    return signer
 
 
 def _tls_request(settings: MemberSettings) -> bytes:

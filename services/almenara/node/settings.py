@@ -36,6 +36,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     state: str = "state"
     keys: str = "keys"
     signing_key: str = ""
+    next_signing_key: str = ""
     passphrase_file: str = ""
     renewal_poll_s: float = 10.0
     publisher: PublisherSettings = PublisherSettings()
@@ -46,6 +47,7 @@ class MemberSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The settings of one member's node, with absolute paths.
 
     `bootstrap` is empty unless a person set it: the directory says where the brokers are.
+    `next_signing_key_uri` is that of a rotation to a key that is there already, empty without one.
     `renewal_poll_s` is how often a running node looks for a renewed certificate and for moved brokers.
     """
 
@@ -56,6 +58,7 @@ class MemberSettings(msgspec.Struct, frozen=True, kw_only=True):
     state: Path
     keys: Path
     signing_key_uri: str
+    next_signing_key_uri: str
     passphrase_file: Path | None
     renewal_poll_s: float
     publisher: PublisherSettings
@@ -108,9 +111,8 @@ class MemberSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def signing_key_path(self) -> Path | None:
-        """Return the file of the signing key, None if it is elsewhere; others stand beside as `-*.json`."""
-        uri = self.signing_key_uri
-        return Path(uri.removeprefix(FILE_URI)) if uri.startswith(FILE_URI) else None
+        """Return the file of the signing key, None if it is in a token; others stand beside as `-*.json`."""
+        return key_path(self.signing_key_uri)
 
     @property
     def sealing_key_path(self) -> Path:
@@ -166,6 +168,20 @@ def load_settings(
             )
         shape = _override(shape, key, kinds[key], value, source=f"setting {key}")
     return _resolve(file, shape)
+
+
+def reread(settings: MemberSettings) -> MemberSettings:
+    """Return the settings with the next signing key that their file names by now: a rotation writes it there.
+
+    Raises Misconfigured CONFIGURATION as `load_settings`.
+    """
+    named = absolute_key_uri(_read(settings.file).next_signing_key, settings.folder)
+    return msgspec.structs.replace(settings, next_signing_key_uri=named or settings.next_signing_key_uri)
+
+
+def key_path(uri: str) -> Path | None:
+    """Return the file that a key's URI names, None for a token or no URI."""
+    return Path(uri.removeprefix(FILE_URI)) if uri.startswith(FILE_URI) else None
 
 
 def absolute_key_uri(uri: str, folder: Path) -> str:
@@ -245,6 +261,7 @@ def _resolve(file: Path, shape: _File) -> MemberSettings:
         state=folder / shape.state,
         keys=keys,
         signing_key_uri=uri,
+        next_signing_key_uri=absolute_key_uri(shape.next_signing_key, folder),
         passphrase_file=folder / shape.passphrase_file if shape.passphrase_file else None,
         renewal_poll_s=shape.renewal_poll_s,
         publisher=shape.publisher,

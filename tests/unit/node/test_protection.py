@@ -191,6 +191,17 @@ def test_keys_of_other_places_come_back_to_the_folder(member: MemberSettings, tm
     assert ids(settings) == before
 
 
+def test_a_key_that_is_to_follow_is_in_the_backup_too(plain: MemberSettings, tmp_path: Path) -> None:
+    create_signing_key(tmp_path / "other.json", passphrase=None)
+    uri = f"file:{tmp_path / 'other.json'}"
+    rotate(plain, signing=True, sealing=False, now=NOW + timedelta(hours=1), signing_key=uri)
+    rotated = reloaded(plain)
+    before = ids(rotated)
+    back_up(rotated, tmp_path / "backup", passphrase=None, under=UNDER, now=NOW)
+    restore(tmp_path / "backup", tmp_path / "B", under=UNDER, new=None, passphrase_file=None)
+    assert set(ids(load_settings(tmp_path / "B", environ={}))) == set(before)
+
+
 def test_restoring_overwrites_nothing(member: MemberSettings, tmp_path: Path) -> None:
     back_up(member, tmp_path / "backup", passphrase=None, under=UNDER, now=NOW)
     held = sorted(member.folder.rglob("*"))

@@ -13,7 +13,8 @@ from almenara.model.ids import MemberId
 from almenara.node.identity import load_keys, open_member, own_enrolment
 from almenara.node.member_folder import init_member
 from almenara.node.rotation import LOST, RETIRED, put_in_place, recover, rotate
-from almenara.node.settings import MemberSettings, load_settings
+from almenara.node.settings import MemberSettings, load_settings, reread
+from almenara.node.settings_file import with_setting
 from almenara.trust.continuity import Continuity, judge_change
 from almenara.trust.enrolment import Enrolment, read_enrolment
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from almenara.trust.directory import Directory
+    from soft_token import SoftToken
 
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -170,6 +172,32 @@ def test_a_signing_key_that_is_no_file_is_changed_where_it_is(member: Member) ->
         rotate(settings, signing=True, sealing=False, now=NOW + DAY)
     with pytest.raises(Misconfigured, match="not a file"):
         recover(settings, now=NOW + DAY)
+
+
+@pytest.mark.softhsm
+def test_a_member_goes_over_to_a_key_in_a_token_and_holds_both_until_then(
+    member: Member, token: SoftToken
+) -> None:
+    before, old = member.names, member.first.signing_keys[0].key_id
+    made = rotate(member.settings, signing=True, sealing=False, now=NOW + DAY, signing_key=token.uri())
+    assert made.signing is not None
+    new = made.signing.key_id
+    assert [key.key_id for key in member.enrolment.signing_keys_in_force()] == [new]
+    assert judge_change(member.first.signed, member.enrolment.signed) is Continuity.CONTINUOUS
+    # A node that started before the rotation reads its settings again.
+    assert [key.key_id for key in load_keys(member.settings).signing] == [old]
+    assert [key.key_id for key in load_keys(reread(member.settings)).signing] == [old, new]
+
+    settings = load_settings(member.settings.file, environ={})
+    put_in_place(settings, load_keys(settings), member.admit())
+    assert member.names == before, "a file that signing_key still names stays"
+    with pytest.raises(Misconfigured, match="next_signing_key names another key already"):
+        rotate(settings, signing=True, sealing=False, now=NOW + DAY, signing_key="file:other.json")
+
+    text = with_setting(settings.file.read_text(), "signing_key", token.uri())
+    settings.file.write_text(with_setting(text, "next_signing_key", None))
+    settings = load_settings(settings.file, environ={})
+    assert [key.key_id for key in load_keys(settings).signing] == [new]
 
 
 def test_a_lost_signing_key_is_replaced_and_what_can_be_read_stays(member: Member) -> None:
