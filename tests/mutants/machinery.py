@@ -23,6 +23,13 @@ MUTANTS = (
         f"{TOPICS}::test_a_member_writes_its_own_topics_and_reads_its_audiences_and_the_directory",
     ),
     Mutant(
+        "what unpacks to a thousand times its size reaches the readers",
+        "bus/topics.py",
+        '            "compression.type": "uncompressed",\n',
+        "",
+        f"{TOPICS}::test_a_stream_is_one_ordered_topic_kept_a_day_longer_than_its_audience_asks",
+    ),
+    Mutant(
         "the broker takes connections without a certificate",
         "bus/configuration.py",
         '"ssl.client.auth": "required"',

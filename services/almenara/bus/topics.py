@@ -117,6 +117,9 @@ class TopicSettings(msgspec.Struct, frozen=True, kw_only=True):
             "segment.ms": str(SEGMENT_SPAN // timedelta(milliseconds=1)),
             "min.insync.replicas": str(self.min_insync),
             "max.message.bytes": str(BATCH_MAX),
+            # Whatever a member sends, the broker unpacks it before it measures it: what 200 KB unpack to
+            # would else reach every reader's memory. What is sealed does not compress anyway.
+            "compression.type": "uncompressed",
             # The broker's clock: with the author's, a member could set its records' time of deletion.
             "message.timestamp.type": "LogAppendTime",
             "unclean.leader.election.enable": "false",

@@ -32,6 +32,7 @@ def test_a_stream_is_one_ordered_topic_kept_a_day_longer_than_its_audience_asks(
         "segment.ms": "86400000",
         "min.insync.replicas": "2",
         "max.message.bytes": str(BATCH_MAX),
+        "compression.type": "uncompressed",
         "message.timestamp.type": "LogAppendTime",
         "unclean.leader.election.enable": "false",
     }
