@@ -80,6 +80,7 @@ HEARD: dict[str, tuple[StreamState, dict[str, Any]]] = {
     "missing": (StreamState.MISSING, {"access": "MISSING", "row": None}),
     "gap": (StreamState.GAP, {"gaps": (GAP,), "access": "READABLE"}),
     "reading again": (StreamState.GAP, {"row": replace(ROW, wait_code="GAP")}),
+    "a key has ended": (StreamState.HELD, {"row": replace(ROW, wait_code="KEY_NOT_VALID")}),
     "held": (StreamState.HELD, {"row": replace(ROW, wait_code="DIRECTORY_BEHIND"), "gaps": (GAP,)}),
     "a reader knows more, for long": (StreamState.WITHHELD, {"words": (word(8, unmet_for=LONG),)}),
     "a reader knows more, since just now": (StreamState.OK, {"words": (word(8, unmet_for=29 * SECOND),)}),
