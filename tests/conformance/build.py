@@ -1,7 +1,8 @@
 """Rebuild the golden records from their inputs: `make conformance`. No byte changes unless the code does.
 
 With --new-wraps it first makes new slots of the sender keys, which are random, and with them every
-record that announces one. Only a change of what the slots are bound to calls for that.
+record that announces one. Only a change of what the slots are bound to calls for that. With
+--new-signatures it first signs the golden checkpoints anew, which any change of their bytes calls for.
 """
 
 from __future__ import annotations
@@ -17,10 +18,15 @@ def main() -> None:
     """Write all vectors, and remove records that are no longer made."""
     parser = argparse.ArgumentParser(description="Rebuild the golden records.")
     parser.add_argument("--new-wraps", action="store_true", help="make new random slots first")
-    if parser.parse_args().new_wraps:
+    parser.add_argument("--new-signatures", action="store_true", help="sign the checkpoints anew first")
+    wanted = parser.parse_args()
+    if wanted.new_wraps:
         from conformance.wraps import new_wraps
 
         (HERE / "inputs" / "wraps.json").write_text(new_wraps(), encoding="utf-8")
+    from conformance.signatures import GoldenKey
+
+    GoldenKey.renewing = wanted.new_signatures
     from conformance.vectors import build
 
     files = build()

@@ -1,7 +1,8 @@
 """The golden records, good ones and refused ones, each with the outcome that SPEC.md demands.
 
 The outcomes are written here by hand, never taken from what the code does. HPKE draws its own random
-numbers, so the slots of announcements are inputs (`inputs/wraps.json`); all else follows from them.
+numbers, and so does ML-DSA: the slots of announcements and the checkpoints' signatures are inputs
+(`inputs/wraps.json`, `inputs/signatures.json`); all else follows from them.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ from conformance.federation import (
     STRANGER,
     context,
 )
+from conformance.signatures import GoldenKey
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -128,6 +130,7 @@ def statement(
     signer: SigningKey = KEYS[PE].signing,
     issued_at: int = ISSUED_AT,
     where: StreamContext | None = None,
+    checkpoint: bool = False,
 ) -> SignedStatement:
     """Return a statement of PE's region stream, unless told otherwise."""
     return make_statement(
@@ -142,6 +145,7 @@ def statement(
         sender_key=SENDER_KEYS[key],
         key_wraps=wraps(key) if announce else (),
         batch=content,
+        checkpoint_key=GoldenKey(name) if checkpoint else None,
         nonce=nonce(name),
     )
 
@@ -152,6 +156,9 @@ KINDS = statement("kinds", batch(3, 4, 5, 6, 7, 8, 9), seq=2, prev=LIST.hash)
 RECEIPT = statement("receipt", batch(10), seq=3, prev=KINDS.hash, elicits_receipt=False)
 EPOCH = statement("epoch", batch(11), seq=0, prev=RECEIPT.hash, key="K3", announce=True, epoch=EPOCHS[1])
 RESTORED = statement("restored", batch(11), seq=0, prev=LIST.hash, key="K6", announce=True, epoch=EPOCHS[2])
+CHECKPOINT = statement(
+    "checkpoint", batch(), seq=4, prev=RECEIPT.hash, elicits_receipt=False, checkpoint=True
+)
 FORK = statement("fork", batch(11), seq=2, prev=LIST.hash)
 ENDED = statement(
     "ended",
@@ -207,6 +214,12 @@ def good() -> list[Case]:
             "A new epoch that stands by statement 1 of the first one and disowns what followed it.",
             RESTORED.record,
             readers=opened(11),
+        ),
+        Case(
+            "statement-checkpoint",
+            "A checkpoint: an empty batch, and the ML-DSA signature of PE beside the Ed25519 one.",
+            CHECKPOINT.record,
+            readers=opened(),
         ),
         Case(
             "statement-fork",
@@ -280,6 +293,12 @@ def _records_refused() -> list[Case]:
 
     def with_content(content: bytes) -> bytes:
         return encode_record(msgspec.structs.replace(record, content=content))
+
+    closing = parse_record(CHECKPOINT.record)
+    ml_dsa = closing.signatures[1]
+
+    def second_signature(*others: Signature) -> bytes:
+        return encode_record(msgspec.structs.replace(closing, signatures=(closing.signatures[0], *others)))
 
     beat = parse_record(make_heartbeat(KEYS[PE].signing, _heartbeat(PE)))
     long_form = KINDS.record.replace(
@@ -380,6 +399,40 @@ def _records_refused() -> list[Case]:
             "A link, as a store may keep it: no record for a topic.",
             without_content(KINDS.record),
             "CONTENT_HASH",
+        ),
+        Case(
+            "refused-checkpoint-stripped",
+            "The ML-DSA signature is left out; the Ed25519 one is PE's.",
+            second_signature(),
+            "UNSIGNED",
+        ),
+        Case(
+            "refused-checkpoint-unknown-key",
+            "The ML-DSA signature names a checkpoint key that PE has not enrolled.",
+            second_signature(msgspec.structs.replace(ml_dsa, key_id=bytes(32))),
+            "UNKNOWN_KEY",
+        ),
+        Case(
+            "refused-checkpoint-bad-signature",
+            "One bit of the ML-DSA signature is changed.",
+            second_signature(
+                msgspec.structs.replace(
+                    ml_dsa, signature=ml_dsa.signature[:-1] + bytes([ml_dsa.signature[-1] ^ 1])
+                )
+            ),
+            "BAD_SIGNATURE",
+        ),
+        Case(
+            "refused-checkpoint-three-signatures",
+            "The ML-DSA signature twice.",
+            second_signature(ml_dsa, ml_dsa),
+            "MALFORMED",
+        ),
+        Case(
+            "refused-two-signatures",
+            "A statement that is no checkpoint, with an ML-DSA signature beside its own.",
+            encode_record(msgspec.structs.replace(record, signatures=(signature, ml_dsa))),
+            "MALFORMED",
         ),
         Case(
             "refused-heartbeat-with-content",
@@ -545,6 +598,18 @@ def _seals_refused() -> list[Case]:
             "The sealed bytes are no Batch.",
             statement("nobatch", prefix("Head") + batch(11)[10:], seq=2, prev=LIST.hash).record,
             readers=for_both("UNKNOWN_SCHEMA"),
+        ),
+        Case(
+            "refused-no-message",
+            "A batch without a message, and no checkpoint.",
+            statement("silence", batch(), seq=2, prev=LIST.hash).record,
+            readers=for_both("MALFORMED"),
+        ),
+        Case(
+            "refused-checkpoint-with-message",
+            "A checkpoint that brings a message; both keys have signed it.",
+            statement("speaks", batch(11), seq=2, prev=LIST.hash, checkpoint=True).record,
+            readers=for_both("MALFORMED"),
         ),
         Case(
             "refused-member-left-out",

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from almenara.model.ids import REGION, AudienceId, MemberId
 from almenara.trust.directory import Audience, AudienceKind, Directory, Expiries, Member, MemberStatus
 from almenara.trust.enrolment import SigningKeyEntry, make_enrolment, read_enrolment
-from almenara.trust.keys import SealingKey, SigningKey
+from almenara.trust.keys import CheckpointKey, SealingKey, SigningKey
 from almenara.wire.avro import sha256_hex
 from almenara.wire.seal import SenderKey, StreamContext, sender_key_id
 
@@ -74,6 +75,7 @@ def sender_key(name: str) -> SenderKey:
 KEYS = {
     name: TestKeys(signing_key(f"{name} signing"), sealing_key(f"{name} sealing")) for name in (PE, AR, CL)
 }
+CHECKPOINT_KEY = CheckpointKey(MLDSA65PrivateKey.from_seed_bytes(secret("PE checkpoint")))
 KEYLESS = signing_key("UY signing")
 RETIRED = signing_key("PE signing, retired")
 STRANGER = signing_key("nobody's signing")
@@ -121,6 +123,7 @@ def _member(name: MemberId) -> Member:
             tls_request=b"",
             now=BEGIN,
             retired=[RETIRED_ENTRY] if name == PE else [],
+            checkpoint_key=CHECKPOINT_KEY if name == PE else None,
         )
     )
     return Member(
@@ -130,6 +133,7 @@ def _member(name: MemberId) -> Member:
         generation=1,
         signing_keys=enrolment.signing_keys,
         sealing_key=enrolment.sealing_key,
+        checkpoint_keys=enrolment.checkpoint_keys,
         enrolment=enrolment.signed,
     )
 
@@ -166,6 +170,14 @@ def _described(member: Member) -> dict[str, Any]:
                 "valid_until": key.valid_until.isoformat() if key.valid_until else None,
             }
             for key in member.signing_keys
+        ],
+        "checkpoint_keys": [
+            {
+                "key_id": key.key_id.hex(),
+                "spki": key.spki.hex(),
+                "mldsa65_seed": secret(f"{member.id} checkpoint").hex(),
+            }
+            for key in member.checkpoint_keys
         ],
         "signing_secret": secret(f"{member.id} signing").hex(),
         "sealing_key": sealing

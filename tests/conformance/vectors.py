@@ -7,6 +7,7 @@ from typing import Any
 from almenara.wire.records import PAYLOAD_STATEMENT, parse_record, statement_hash
 from conformance.cases import (
     ACCEPTED,
+    CHECKPOINT,
     ENDED,
     EPOCH,
     FIRST,
@@ -90,6 +91,15 @@ CHAINS: dict[str, Sequence] = {
         ("statement-audience", "Anchor"),
         ("statement-ended-key", "OldEpoch"),
     ],
+    "closed by a checkpoint": [
+        ("statement-audience", "Anchor"),
+        ("statement-list", "Next"),
+        ("statement-every-kind", "Next"),
+        ("statement-receipt", "Next"),
+        ("statement-checkpoint", "Next"),
+        ("statement-receipt", "Duplicate"),
+        ("statement-epoch", "NewEpoch"),
+    ],
     "late reader": [
         ("statement-every-kind", "Anchor"),
         ("statement-list", "BeforeAnchor"),
@@ -110,6 +120,7 @@ MADE = {
     "statement-epoch-after-restore": RESTORED,
     "statement-fork": FORK,
     "statement-ended-key": ENDED,
+    "statement-checkpoint": CHECKPOINT,
 }
 
 

@@ -1,41 +1,57 @@
-"""Controls of what a record proves: `trust/admit.py`."""
+"""Controls of what a record proves: `trust/admit.py` and `trust/signatures.py`."""
 
 from __future__ import annotations
 
 from mutants.mutant import Mutant
 
 ADMIT = "trust/admit.py"
+SIGNATURES = "trust/signatures.py"
 TESTS = "tests/unit/trust/test_admit.py"
 OPENING = "tests/unit/trust/test_open.py"
 UNPROVEN = f"{TESTS}::test_a_record_that_proves_nothing_is_refused_before_its_payload_is_decoded"
+SECOND = "tests/unit/trust/test_checkpoints.py::test_a_second_signature_left_out_or_altered_proves_nothing"
 NOT_HERE = f"{TESTS}::test_what_is_signed_and_does_not_belong_here_touches_no_chain"
 ADDRESSED = f"{OPENING}::test_a_batch_names_its_readers_as_its_scope_says"
 
 MUTANTS = (
     Mutant(
         "the signature is not checked",
-        ADMIT,
+        SIGNATURES,
         "        key.public.verify(signature.signature, pae(record.payload_type, record.payload))",
         "        pae(record.payload_type, record.payload)",
         UNPROVEN,
     ),
     Mutant(
         "the payload type is not signed",
-        ADMIT,
-        "verify(signature.signature, pae(record.payload_type, record.payload))",
-        "verify(signature.signature, pae(PAYLOAD_STATEMENT, record.payload))",
+        SIGNATURES,
+        "key.public.verify(signature.signature, pae(record.payload_type, record.payload))",
+        "key.public.verify(signature.signature, pae(PAYLOAD_STATEMENT, record.payload))",
         UNPROVEN,
     ),
     Mutant(
         "one signature of several is enough",
-        ADMIT,
+        SIGNATURES,
         "    if len(record.signatures) > 1:",
         "    if len(record.signatures) > 2:",
-        UNPROVEN,
+        SECOND,
+    ),
+    Mutant(
+        "a checkpoint may lose its second signature",
+        SIGNATURES,
+        "    if not keys:",
+        "    if not keys or len(record.signatures) < _CHECKPOINT_SIGNATURES:",
+        SECOND,
+    ),
+    Mutant(
+        "the second signature is not checked",
+        SIGNATURES,
+        "        public.verify(signature.signature, pae(record.payload_type, record.payload))\n",
+        "        pae(record.payload_type, record.payload)\n",
+        SECOND,
     ),
     Mutant(
         "a key speaks at any time",
-        ADMIT,
+        SIGNATURES,
         "    if from_micros(issued_at) < key.valid_from - CLOCK_TOLERANCE:",
         "    if key.valid_from < key.valid_from - CLOCK_TOLERANCE:",
         f"{TESTS}::test_a_key_speaks_for_its_member_from_its_start_on",
@@ -43,22 +59,22 @@ MUTANTS = (
     Mutant(
         "the content may be exchanged",
         ADMIT,
-        "    if sha256(record.content).digest() != statement.content_hash:",
+        "    if sha256(said.record.content).digest() != statement.content_hash:",
         "    if not statement.content_hash:",
         f"{TESTS}::test_a_content_that_its_author_did_not_sign_proves_nothing",
     ),
     Mutant(
         "any member may write any stream",
         ADMIT,
-        "    if member.id != stream.publisher:",
-        "    if not member.id:",
+        "    if member != stream.publisher:",
+        "    if not member:",
         NOT_HERE,
     ),
     Mutant(
         "a statement may stand on another stream",
         ADMIT,
-        "    if (said.federation, said.audience, said.publisher) != (directory.federation, *stream):",
-        "    if not said.federation:",
+        "    if (what.federation, what.audience, what.publisher) != (said.directory.federation, *stream):",
+        "    if not what.federation:",
         NOT_HERE,
     ),
     Mutant(
@@ -71,7 +87,7 @@ MUTANTS = (
     Mutant(
         "who is not in the audience speaks there",
         ADMIT,
-        "    if member.id not in audience.members:\n        raise RefusedInChain(",
+        "    if said.member.id not in audience.members:\n        raise RefusedInChain(",
         "    if not audience.id:\n        raise RefusedInChain(",
         f"{TESTS}::test_a_statement_from_outside_the_audience_is_refused_in_its_place_in_the_chain",
     ),

@@ -34,8 +34,8 @@ MUTANTS = (
     Mutant(
         "a batch may go on behind its messages",
         "wire/messages.py",
-        "    if data[at:] != _END_OF_ARRAY:",
-        "    if not data[at:]:",
+        '    if data[at:] != (_END_OF_ARRAY if count else b""):',
+        "    if not data[at:] and count:",
         f"{MESSAGES}::test_what_is_no_batch_is_refused_as_a_whole",
     ),
     Mutant(

@@ -115,10 +115,11 @@ def keys(settings: MemberSettings) -> tuple[Finding, MemberKeys | None]:
         held = load_keys(settings)
     except AlmenaraError as error:
         return failed("keys", error), None
-    signing, sealing = (
-        f"{keys[0].key_id.hex()}{f' and {len(keys) - 1} more' if len(keys) > 1 else ''}" for keys in held
+    signing, sealing, checkpoint = (
+        f"{keys[0].key_id.hex()}{f' and {len(keys) - 1} more' if len(keys) > 1 else ''}" if keys else "none"
+        for keys in held
     )
-    return ok("keys", f"signing {signing}, sealing {sealing}"), held
+    return ok("keys", f"signing {signing}, sealing {sealing}, checkpoint {checkpoint}"), held
 
 
 def store(settings: MemberSettings) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--signing", is_flag=True, help="A new signing key.")
 @click.option("--sealing", is_flag=True, help="A new sealing key. [default: both]")
+@click.option("--checkpoint", is_flag=True, help="A new checkpoint key, or the first.")
 @click.option(
     "--signing-key",
     default="",
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     help="Go over to a signing key that exists: pkcs11:... in a token, or file:PATH.",
 )
 @member_config
-def rotate(*, signing: bool, sealing: bool, signing_key: str, config: Path) -> None:
+def rotate(*, signing: bool, sealing: bool, checkpoint: bool, signing_key: str, config: Path) -> None:
     """Make new keys and the enrolment that announces them.
 
     Nothing changes before the coordinator has admitted the new enrolment. Then the node goes over to
@@ -45,11 +46,12 @@ def rotate(*, signing: bool, sealing: bool, signing_key: str, config: Path) -> N
     from almenara.node.rotation import rotate as rotate_keys
 
     settings = load(config)
-    both = not signing_key and signing == sealing
+    both = not signing_key and signing == sealing and (signing or not checkpoint)
     made = rotate_keys(
         settings,
         signing=signing or both or bool(signing_key),
         sealing=sealing or both,
+        checkpoint=checkpoint,
         now=clock.now(),
         signing_key=signing_key,
     )
@@ -93,7 +95,11 @@ def recover(config: Path) -> None:
 
 
 def _tell(settings: MemberSettings, made: NewKeys) -> None:
-    for kind, key in (("signing", made.signing), ("sealing", made.sealing)):
+    for kind, key in (
+        ("signing", made.signing),
+        ("sealing", made.sealing),
+        ("checkpoint", made.checkpoint),
+    ):
         if key is not None:
             click.echo(f"{settings.member}: new {kind} key {key.key_id.hex()}")
     click.echo("")

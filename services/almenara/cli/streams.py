@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 def streams(config: Path, output: str) -> None:
     """Show every stream: its head, age, state, lag, and of one's own who has confirmed.
 
+    Up to post_quantum_to (epoch/seq) the chain is signed with ML-DSA-65 too, by a checkpoint a day.
+
     \b
     States to look at, the most urgent first:
       REFUSED       the broker does not let this member read or write it
@@ -86,6 +88,9 @@ def _row(view: StreamView) -> Row:
         "lag": view.lag,
         "gaps": view.gaps,
         "anchored": view.anchored,
+        "post_quantum_to": None
+        if view.checkpoint_seq < 0
+        else f"{view.checkpoint_epoch}/{view.checkpoint_seq}",
         "evidence": view.evidence,
         "confirmed": list(view.confirmed),
         "behind": list(view.behind),

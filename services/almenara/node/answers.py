@@ -168,6 +168,7 @@ class StreamView(Answer, frozen=True, kw_only=True):
 
     `seq` -1: nothing yet. `lag` is how many statements are known of and not here; of our own stream,
     how many the broker does not hold. `anchored` is where this reader began when not at the start.
+    `checkpoint_seq` is the last checkpoint, -1 if none: up to it the chain is signed with ML-DSA too.
     `confirmed` and `behind` tell, of our own stream, who has confirmed all that asks for it, and
     `unconfirmed` who is behind for long while it is alive elsewhere.
     """
@@ -184,6 +185,8 @@ class StreamView(Answer, frozen=True, kw_only=True):
     gaps: int = 0
     evidence: int = 0
     anchored: int | None = None
+    checkpoint_epoch: int = 0
+    checkpoint_seq: int = -1
     confirmed: tuple[MemberId, ...] = ()
     behind: tuple[MemberId, ...] = ()
     unconfirmed: tuple[MemberId, ...] = ()

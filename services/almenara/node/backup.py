@@ -22,7 +22,7 @@ from almenara.node.settings_file import with_setting
 from almenara.trust.certificates import load_certificate, load_tls_key
 from almenara.trust.keybackup import BackupHeader, open_backup, read_backup, seal_backup
 from almenara.trust.keyfile import inspect_key_file, rewrapped
-from almenara.trust.keys import load_sealing_key, load_signing_key
+from almenara.trust.keys import load_checkpoint_key, load_sealing_key, load_signing_key
 from almenara.trust.refresh import root_fingerprint
 from almenara.trust.secretfile import SECRET_MODE, read_secret, replace_file, write_secret
 
@@ -160,6 +160,8 @@ def _require_keys(settings: MemberSettings, passphrase: bytes | None) -> None:
             load_sealing_key(path, passphrase=passphrase)
         elif kind == "signing":
             load_signing_key(f"{FILE_URI}{path}", passphrase=passphrase)
+        elif kind == "checkpoint":
+            load_checkpoint_key(path, passphrase=passphrase)
     if settings.certificate_path.exists():
         public = load_certificate(settings.certificate_path.read_bytes()).public_key()
         if public != load_tls_key(settings.tls_key_path).public_key():

@@ -19,7 +19,7 @@ from almenara.trust.admission import (
 )
 from almenara.trust.certificates import client_context, save_certificate
 from almenara.trust.enrolment import read_enrolment
-from almenara.trust.keys import load_sealing_key
+from almenara.trust.keys import load_checkpoint_key, load_sealing_key
 from almenara.trust.keyuri import open_signer
 from almenara.trust.secretfile import move_file, read_secret, replace_file
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from almenara.node.settings import MemberSettings
     from almenara.trust.admission import Admission, MemberCertificate
     from almenara.trust.directory import Directory
-    from almenara.trust.keys import SealingKey
+    from almenara.trust.keys import CheckpointKey, SealingKey
     from almenara.trust.keyuri import Signer
 
 _PUBLIC_MODE = 0o644
@@ -45,6 +45,7 @@ class MemberKeys(NamedTuple):
 
     signing: tuple[Signer, ...]
     sealing: tuple[SealingKey, ...]
+    checkpoint: tuple[CheckpointKey, ...] = ()
 
 
 class Identity(NamedTuple):
@@ -175,6 +176,11 @@ def load_keys(settings: MemberSettings) -> MemberKeys:
         signing=tuple(open_signer(uri, passphrase=passphrase) for uri in signing),
         sealing=tuple(
             load_sealing_key(path, passphrase=passphrase) for path in beside(settings.sealing_key_path)
+        ),
+        checkpoint=tuple(
+            load_checkpoint_key(path, passphrase=passphrase)
+            for path in (settings.checkpoint_key_path,)
+            if path.exists()
         ),
     )
 

@@ -4,7 +4,8 @@
     PE/enrolment.json      for the coordinator: the member's name and public keys, signed
     PE/renewal.json        for the coordinator: a request for the next TLS certificate, signed
     PE/admission.json      the coordinator's answer: certificate, authority, directory
-    PE/keys/               signing.json, sealing.json, tls.key: mode 0600, they never leave
+    PE/keys/               signing.json, sealing.json, checkpoint.json, tls.key: mode 0600, they
+                           never leave
                            tls.pem, ca.pem, root.json: taken from the admission
                            said.json: how far the member has spoken (store/highwater.py)
     PE/state/              the node's store, socket and lock
@@ -28,7 +29,7 @@ from almenara.node.identity import load_keys, read_passphrase
 from almenara.node.settings import SETTINGS_FILE, absolute_key_uri
 from almenara.trust.certificates import create_tls_key, create_tls_request, load_tls_key, tls_request
 from almenara.trust.enrolment import make_enrolment
-from almenara.trust.keys import create_sealing_key, create_signing_key
+from almenara.trust.keys import create_checkpoint_key, create_sealing_key, create_signing_key
 from almenara.trust.keyuri import open_signer
 from almenara.trust.renewal import make_renewal
 from almenara.trust.secretfile import replace_file
@@ -176,6 +177,7 @@ def _build(
         name=name,
         signing_key=signer,
         sealing_key=create_sealing_key(keys / "sealing.json", passphrase=passphrase),
+        checkpoint_key=create_checkpoint_key(keys / "checkpoint.json", passphrase=passphrase),
         tls_request=create_tls_request(member, keys / "tls.key"),
         now=now,
     )

@@ -152,6 +152,7 @@ async def open_node(
                 federation=settings.federation,
                 member=settings.member,
                 signing_keys=HeldKeys(identity.keys.signing, lambda: load_keys(reread(settings)).signing),
+                checkpoint_keys=HeldKeys(identity.keys.checkpoint, lambda: load_keys(settings).checkpoint),
                 store=store,
                 settings=settings.publisher,
                 marks=settings.marks_path,

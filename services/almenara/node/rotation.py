@@ -22,7 +22,14 @@ from almenara.node.settings import FILE_URI, absolute_key_uri
 from almenara.node.settings_file import with_setting
 from almenara.trust.certificates import create_tls_request, load_tls_key, tls_request
 from almenara.trust.enrolment import read_enrolment, succeed
-from almenara.trust.keys import create_sealing_key, create_signing_key, load_sealing_key, load_signing_key
+from almenara.trust.keys import (
+    create_checkpoint_key,
+    create_sealing_key,
+    create_signing_key,
+    load_checkpoint_key,
+    load_sealing_key,
+    load_signing_key,
+)
 from almenara.trust.keyuri import open_signer
 from almenara.trust.secretfile import replace_file
 
@@ -35,7 +42,7 @@ if TYPE_CHECKING:
     from almenara.node.settings import MemberSettings
     from almenara.trust.directory import Directory
     from almenara.trust.enrolment import Enrolment
-    from almenara.trust.keys import SealingKey, SigningKey
+    from almenara.trust.keys import CheckpointKey, SealingKey, SigningKey
     from almenara.trust.keyuri import Signer
 
 RETIRED = "retired"
@@ -56,13 +63,22 @@ class NewKeys(NamedTuple):
 
     signing: Signer | None
     sealing: SealingKey | None
+    checkpoint: CheckpointKey | None
 
 
 def rotate(
-    settings: MemberSettings, *, signing: bool, sealing: bool, now: datetime, signing_key: str = ""
+    settings: MemberSettings,
+    *,
+    signing: bool,
+    sealing: bool,
+    checkpoint: bool = False,
+    now: datetime,
+    signing_key: str = "",
 ) -> NewKeys:
     """Make new keys beside those in force, and the enrolment that announces them; a node may run.
 
+    A new checkpoint key takes the old one's place at once: what it cannot sign yet waits for the
+    directory, and a checkpoint can wait.
     `signing_key` is the URI of one that is there already, in a token for instance: member.toml then names
     it as next_signing_key. Raises Misconfigured if the keys in force cannot be read, new ones cannot be
     made beside them, or the enrolment that names them is not in the folder.
@@ -76,7 +92,12 @@ def rotate(
             f"{settings.enrolment_path}: its signing key {in_force[0].key_id.hex()} is not in "
             f"{settings.keys}; put its file there, or if it is lost: almenara member recover",
         )
-    made = _create(settings, signing=signing and not signing_key, sealing=sealing, now=now)
+    if checkpoint and held.checkpoint:
+        old = held.checkpoint[0].key_id.hex()[:16]
+        _move(settings.checkpoint_key_path, settings.keys / RETIRED / f"checkpoint-{old}.json")
+    made = _create(
+        settings, signing=signing and not signing_key, sealing=sealing, checkpoint=checkpoint, now=now
+    )
     if signing_key:
         made = made._replace(signing=_name_next(settings, signing_key))
     data = succeed(
@@ -84,6 +105,7 @@ def rotate(
         held=held.signing,
         signing_key=made.signing,
         sealing_key=made.sealing,
+        checkpoint_key=made.checkpoint,
         tls_request=_tls_request(settings),
         now=now,
     )
@@ -115,12 +137,17 @@ def recover(settings: MemberSettings, *, now: datetime) -> NewKeys:
         settings.sealing_key_path, lambda file: load_sealing_key(file, passphrase=passphrase), stamp
     )
     kept = before.sealing_key is not None and before.sealing_key.key_id in sealing
-    made = _create(settings, signing=True, sealing=not kept, now=now)
+    checkpoint = _readable(
+        settings.checkpoint_key_path, lambda file: load_checkpoint_key(file, passphrase=passphrase), stamp
+    )
+    listed = {entry.key_id for entry in before.checkpoint_keys[:1]}
+    made = _create(settings, signing=True, sealing=not kept, checkpoint=not listed <= checkpoint, now=now)
     data = succeed(
         before,
         held=(),
         signing_key=made.signing,
         sealing_key=made.sealing,
+        checkpoint_key=made.checkpoint,
         tls_request=_tls_request(settings),
         now=now,
     )
@@ -174,7 +201,9 @@ def _move(file: Path, place: Path) -> None:
     log.info("key.moved", file=file.name, to=str(place.relative_to(file.parent)))
 
 
-def _create(settings: MemberSettings, *, signing: bool, sealing: bool, now: datetime) -> NewKeys:
+def _create(
+    settings: MemberSettings, *, signing: bool, sealing: bool, checkpoint: bool, now: datetime
+) -> NewKeys:
     passphrase = read_passphrase(settings.passphrase_file)
 
     def named(path: Path) -> Path:
@@ -183,6 +212,7 @@ def _create(settings: MemberSettings, *, signing: bool, sealing: bool, now: date
     return NewKeys(
         create_signing_key(named(_signing_path(settings)), passphrase=passphrase) if signing else None,
         create_sealing_key(named(settings.sealing_key_path), passphrase=passphrase) if sealing else None,
+        create_checkpoint_key(settings.checkpoint_key_path, passphrase=passphrase) if checkpoint else None,
     )
 
 
@@ -230,7 +260,9 @@ def _signing_path(settings: MemberSettings) -> Path:
     return path
 
 
-def _readable(path: Path, load: Callable[[Path], SigningKey | SealingKey], stamp: str) -> set[bytes]:
+def _readable(
+    path: Path, load: Callable[[Path], SigningKey | SealingKey | CheckpointKey], stamp: str
+) -> set[bytes]:
     """Return the ids of the keys that these files give; put aside those that give none."""
     found = set()
     for file in beside(path):

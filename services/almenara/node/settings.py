@@ -120,6 +120,11 @@ class MemberSettings(msgspec.Struct, frozen=True, kw_only=True):
         return self.keys / "sealing.json"
 
     @property
+    def checkpoint_key_path(self) -> Path:
+        """Return the key that signs checkpoints; a member may have none."""
+        return self.keys / "checkpoint.json"
+
+    @property
     def tls_key_path(self) -> Path:
         """Return the key of the TLS certificate."""
         return self.keys / "tls.key"

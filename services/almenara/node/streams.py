@@ -97,6 +97,8 @@ def heard_view(stream: Stream, heard: Heard, *, now: datetime, withheld_after: t
         gaps=len(heard.gaps),
         evidence=heard.evidence.total,
         anchored=row.anchor_seq if row.anchor_seq > 0 else None,
+        checkpoint_epoch=row.checkpoint_epoch,
+        checkpoint_seq=row.checkpoint_seq,
     )
 
 
@@ -203,6 +205,8 @@ def own_view(
         seq=head.seq if head else -1,
         age_s=(to_micros(now) - head.issued_at) / 1e6 if head else None,
         lag=own.unsent,
+        checkpoint_epoch=head.checkpoint_epoch if head else 0,
+        checkpoint_seq=head.checkpoint_seq if head else -1,
         confirmed=tuple(sorted(confirmed)),
         behind=tuple(sorted(behind)),
         unconfirmed=unconfirmed,

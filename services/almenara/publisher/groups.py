@@ -46,12 +46,16 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
-    """Messages for one statement: same stream, same recipients, within one bucket."""
+    """Messages for one statement: same stream, same recipients, within one bucket.
+
+    A checkpoint has none.
+    """
 
     audience: AudienceId
     recipients: tuple[MemberId, ...]
     elicits_receipt: bool
     messages: tuple[Accepted, ...]
+    checkpoint: bool = False
 
 
 def stands_alone(message: Message) -> bool:

@@ -12,23 +12,26 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
 
 from almenara import clock
-from almenara.errors import AlmenaraError, Code, Fault, MessageRefused, Misconfigured, Unavailable
+from almenara.errors import AlmenaraError, Code, Misconfigured, Unavailable
 from almenara.publisher.accept import accept, may_confirm
-from almenara.publisher.groups import grouped
+from almenara.publisher.checkpoints import CHECKPOINT_INTERVAL_S, LOOK_INTERVAL_S, due
+from almenara.publisher.commit import commit
 from almenara.publisher.receipts import confirm_what_was_received
 from almenara.publisher.sealing import Sealer
 from almenara.publisher.sending import Sending
 from almenara.publisher.settling import Settling
+from almenara.publisher.waiting import Waiting
 from almenara.store import directory as directory_row
-from almenara.store import highwater, inbox, outbox
+from almenara.store import highwater, outbox
 from almenara.trust.continuity import directory_from_bytes
 
 if TYPE_CHECKING:
@@ -36,16 +39,15 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from sqlalchemy import Connection
-
     from almenara.bus.kafka import Reader, Sender
     from almenara.model.ids import AudienceId, MemberId
     from almenara.model.messages import Message
-    from almenara.publisher.groups import Accepted
+    from almenara.publisher.groups import Accepted, Group
     from almenara.store.database import Store
     from almenara.store.outbox import Outgoing, OwnHead
     from almenara.trust.directory import Directory
     from almenara.trust.heldkeys import HeldKeys
+    from almenara.trust.keys import CheckpointKey
     from almenara.trust.keyuri import Signer
 
 MARK_INTERVAL_S = 1.0
@@ -67,11 +69,7 @@ class PublisherSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     store_poll_s: float = 0.1
     retry_s: float = 0.5
     drain_s: float = 5.0
-
-
-class _Waiting(NamedTuple):
-    accepted: Accepted
-    answer: asyncio.Future[Outgoing]
+    checkpoint_interval_s: float = CHECKPOINT_INTERVAL_S
 
 
 class Publisher:
@@ -86,14 +84,17 @@ class Publisher:
         store: Store,
         settings: PublisherSettings,
         marks: Path,
+        checkpoint_keys: HeldKeys[CheckpointKey] | None = None,
     ) -> None:
         self._federation = federation
         self._member = member
         self._store = store
         self._settings = settings
-        self._sealer = Sealer(federation=federation, member=member, signing_keys=signing_keys)
+        self._sealer = Sealer(
+            federation=federation, member=member, signing_keys=signing_keys, checkpoint_keys=checkpoint_keys
+        )
         self._sending = Sending(federation=federation, member=member, store=store, retry_s=settings.retry_s)
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[Waiting] = deque()
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -110,6 +111,7 @@ class Publisher:
         )
         self._directory: Directory | None = None
         self._verified_at = 0
+        self._next_look = 0.0
         self._closing = False
 
     # -- what callers use --------------------------------------------------------------------
@@ -134,7 +136,7 @@ class Publisher:
                 retry_after_s=2.0,
             )
         answer: asyncio.Future[Outgoing] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(accepted, answer))
+        self._waiting.append(Waiting(accepted, answer))
         self._idle.clear()
         self._wake.set()
         return await answer
@@ -198,13 +200,7 @@ class Publisher:
                     confirm_what_was_received(
                         self._store,
                         lambda receipt, audience: self.publish(receipt, audience=audience),
-                        # A receipt can wait until the broker's tail was seen.
-                        may_publish=lambda audience: (
-                            not self._sending.holds(audience)
-                            and may_confirm(
-                                audience, member=self._member, directory=self._directory, now=clock.now()
-                            )
-                        ),
+                        may_publish=self._may_say,
                         stopping=stopping,
                         poll_s=self._settings.store_poll_s,
                         interval_s=self._settings.receipt_interval_s,
@@ -228,8 +224,11 @@ class Publisher:
                     task.cancel()
 
     async def _write(self) -> None:
+        look_s = min(LOOK_INTERVAL_S, self._settings.checkpoint_interval_s)
         while True:
-            await self._wake.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(look_s):
+                    await self._wake.wait()
             self._wake.clear()
             self._idle.clear()
             while self._waiting:
@@ -243,53 +242,55 @@ class Publisher:
                             waiting.answer.set_exception(error)
                 for _ in taken:
                     self._waiting.popleft()
+            await self._checkpoint()
             self._idle.set()
 
-    async def _commit(self, taken: list[_Waiting]) -> None:
+    def _may_say(self, audience: AudienceId) -> bool:
+        """Tell whether receipts and checkpoints may be said: they can wait until the tail was seen."""
+        return not self._sending.holds(audience) and may_confirm(
+            audience, member=self._member, directory=self._directory, now=clock.now()
+        )
+
+    async def _checkpoint(self) -> None:
+        """Commit the checkpoints that are due; what fails is tried again at a later look."""
+        interval_s = self._settings.checkpoint_interval_s
+        time = asyncio.get_running_loop().time()
+        if self._directory is None or self._closing or time < self._next_look:
+            return
+        self._next_look = time + min(LOOK_INTERVAL_S, interval_s)
+        heads = [
+            head
+            for head in self._heads.values()
+            if self._settling.stopped(head.audience) is None and self._may_say(head.audience)
+        ]
+        groups = due(heads, interval=timedelta(seconds=interval_s), now=clock.now())
+        if not groups or self._sealer.checkpoint_key(self._directory) is None:
+            return
+        try:
+            await self._commit([], groups)
+        except AlmenaraError as error:
+            log.warning("checkpoint.failed", code=error.code, error=error.text)
+
+    async def _commit(self, taken: list[Waiting], checkpoints: Sequence[Group] = ()) -> None:
         """Seal, sign and commit what was taken in one transaction, then answer and send it."""
-        directory = self._publishable_directory()
-        now = clock.now()
         acknowledged = self._sending.acknowledgements()
-        heads = self._heads
-        store = self._store
-
-        def work() -> _Committed:
-            known = store.read_now(lambda c: outbox.outgoing_by_id(c, [w.accepted.message_id for w in taken]))
-            fresh: dict[bytes, Accepted] = {}
-            for waiting in taken:
-                if waiting.accepted.message_id not in known:
-                    fresh.setdefault(waiting.accepted.message_id, waiting.accepted)
-            drafts, keys = self._sealer.draft(
-                list(grouped(fresh.values())), heads=heads, directory=directory, now=now
-            )
-
-            def commit(connection: Connection) -> None:
-                outbox.mark_sent(connection, acknowledged)
-                for draft in drafts:
-                    outbox.append(
-                        connection,
-                        before=draft.before,
-                        after=draft.after,
-                        records=draft.records,
-                        messages=draft.messages,
-                    )
-                    inbox.insert_sender_keys(connection, draft.announced)
-
-            store.write_now(commit)
-            self._sealer.adopt(keys)
-            placed = known | {m.message_id: m for draft in drafts for m in draft.messages}
-            return _Committed(
-                placed=placed,
-                heads={draft.after.audience: draft.after for draft in drafts},
-                records={draft.after.audience: draft.records for draft in drafts},
-            )
-
+        work = partial(
+            commit,
+            self._store,
+            self._sealer,
+            [waiting.accepted for waiting in taken],
+            checkpoints=checkpoints,
+            acknowledged=acknowledged,
+            heads=self._heads,
+            directory=self._publishable_directory(),
+            now=clock.now(),
+        )
         committed = await self._store.in_writer(work)
         self._sending.marked(acknowledged)
         self._heads = self._heads | committed.heads
         for waiting in taken:
             if not waiting.answer.done():
-                _answer(waiting, committed.placed[waiting.accepted.message_id])
+                waiting.tell(committed.placed[waiting.accepted.message_id])
         for audience, records in committed.records.items():
             self._sending.line(audience).statements(records)
 
@@ -310,7 +311,9 @@ class Publisher:
         if targets is not None:
             directory = directory_from_bytes(targets)
             entry = directory.members.get(self._member)
-            await self._sealer.signing_keys.take_up(() if entry is None else entry.signing_key_ids())
+            if entry is not None:
+                await self._sealer.signing_keys.take_up(entry.signing_key_ids())
+                await self._sealer.checkpoint_keys.take_up([key.key_id for key in entry.checkpoint_keys[:1]])
             self._directory = directory
             self._verified_at = verified_at
 
@@ -374,28 +377,5 @@ class Publisher:
             self._sending.marked(acknowledged)
 
 
-class _Committed(NamedTuple):
-    placed: dict[bytes, Outgoing]
-    heads: dict[AudienceId, OwnHead]
-    records: dict[AudienceId, Sequence[outbox.OutboxRecord]]
-
-
 def _stopping() -> Unavailable:
     return Unavailable(Code.NODE_DOWN, "node: it is stopping; send it again when it is back")
-
-
-def _answer(waiting: _Waiting, placed: Outgoing) -> None:
-    if placed.content == waiting.accepted.content:
-        waiting.answer.set_result(placed)
-        return
-    waiting.answer.set_exception(
-        MessageRefused(
-            [
-                Fault(
-                    Code.MESSAGE_ID_REUSED,
-                    "$.message_id",
-                    "this id was published before with other content; give the new message its own id",
-                )
-            ]
-        )
-    )

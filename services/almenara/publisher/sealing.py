@@ -17,6 +17,7 @@ from almenara.errors import Code, Unavailable
 from almenara.model.ids import AudienceId, MemberId
 from almenara.store.inbox import SenderKeyRow
 from almenara.store.outbox import OutboxRecord, Outgoing, OwnHead
+from almenara.trust.heldkeys import HeldKeys
 from almenara.trust.signer import make_heartbeat, make_statement
 from almenara.wire.messages import encode_batch
 from almenara.wire.records import GENESIS_PREV, Heartbeat, KeyWrap, Scope
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from almenara.publisher.groups import Group
     from almenara.trust.directory import Directory
-    from almenara.trust.heldkeys import HeldKeys
+    from almenara.trust.keys import CheckpointKey
     from almenara.trust.keyuri import Signer
 
 SENDER_KEY_LIFETIME = timedelta(days=1)
@@ -64,10 +65,18 @@ class Sealer:
     Which of the signing keys signs, the directory says: the one that it lists without an end.
     """
 
-    def __init__(self, *, federation: str, member: MemberId, signing_keys: HeldKeys[Signer]) -> None:
+    def __init__(
+        self,
+        *,
+        federation: str,
+        member: MemberId,
+        signing_keys: HeldKeys[Signer],
+        checkpoint_keys: HeldKeys[CheckpointKey] | None = None,
+    ) -> None:
         self._federation = federation
         self._member = member
         self.signing_keys = signing_keys
+        self.checkpoint_keys = checkpoint_keys or HeldKeys(())
         self._keys: KeyRing = {}
 
     def signing_key(self, directory: Directory) -> Signer:
@@ -84,6 +93,11 @@ class Sealer:
             f"signing key {listed[0].hex()}: the directory lists it and it is not in the folder of keys; put"
             " its file there and start the node again, or if it is lost: almenara member recover",
         )
+
+    def checkpoint_key(self, directory: Directory) -> CheckpointKey | None:
+        """Return the key that signs checkpoints: the one that the directory lists first, None if not held."""
+        listed = directory.member(self._member).checkpoint_key_id
+        return next((key for key in self.checkpoint_keys.keys if key.key_id == listed), None)
 
     def draft(
         self,
@@ -142,6 +156,7 @@ class Sealer:
             sender_key=key,
             key_wraps=wraps,
             batch=encode_batch(group.recipients, [message.item for message in group.messages]),
+            checkpoint_key=self.checkpoint_key(directory) if group.checkpoint else None,
         )
         after = OwnHead(
             audience=group.audience,
@@ -152,6 +167,7 @@ class Sealer:
             issued_at=place.issued_at,
             directory_version=place.directory_version,
             fresh_epoch=False,
+            **_covered(place, before, checkpoint=group.checkpoint),
         )
         return Draft(
             before=before,
@@ -263,6 +279,19 @@ class _Place(msgspec.Struct, frozen=True, kw_only=True):
     prev: bytes
     issued_at: int
     directory_version: int
+
+
+def _covered(place: _Place, before: OwnHead | None, *, checkpoint: bool) -> dict[str, int]:
+    """Return what the new head says of checkpoints."""
+    if checkpoint:
+        return {"checkpoint_epoch": place.epoch, "checkpoint_seq": place.seq, "uncovered_since": 0}
+    if before is None:
+        return {"uncovered_since": place.issued_at}
+    return {
+        "checkpoint_epoch": before.checkpoint_epoch,
+        "checkpoint_seq": before.checkpoint_seq,
+        "uncovered_since": before.uncovered_since or place.issued_at,
+    }
 
 
 def _next_place(before: OwnHead | None, directory: Directory, now: datetime, key_id: bytes) -> _Place:

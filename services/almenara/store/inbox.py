@@ -46,6 +46,8 @@ class ChainRow(msgspec.Struct, frozen=True, kw_only=True):
     key_id: bytes = b""
     unknown_from: int = -1
     ended_from: int = -1
+    checkpoint_epoch: int = 0
+    checkpoint_seq: int = -1
     wait_code: str = ""
 
     @property

@@ -41,6 +41,11 @@ class OwnHead(msgspec.Struct, frozen=True, kw_only=True):
     issued_at: int
     directory_version: int
     fresh_epoch: bool
+    checkpoint_epoch: int = 0
+    checkpoint_seq: int = -1
+    """The last checkpoint; seq -1 before the first."""
+    uncovered_since: int = 0
+    """When the oldest statement that no checkpoint covers was sealed, in microseconds; 0 if none."""
 
 
 class OutboxRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +96,9 @@ def own_heads(connection: Connection) -> dict[AudienceId, OwnHead]:
             issued_at=row.issued_at,
             directory_version=row.directory_version,
             fresh_epoch=bool(row.fresh_epoch),
+            checkpoint_epoch=row.checkpoint_epoch,
+            checkpoint_seq=row.checkpoint_seq,
+            uncovered_since=row.uncovered_since,
         )
         for row in connection.execute(select(own_stream))
     }

@@ -53,6 +53,10 @@ own_stream = Table(
     Column("issued_at", BigInteger, nullable=False),
     Column("directory_version", Integer, nullable=False),
     Column("fresh_epoch", Integer, nullable=False),  # 1: the next statement must open an epoch
+    # the last checkpoint (seq -1: none yet), and when the oldest statement after it was sealed (0: none)
+    Column("checkpoint_epoch", BigInteger, nullable=False),
+    Column("checkpoint_seq", BigInteger, nullable=False),
+    Column("uncovered_since", BigInteger, nullable=False),
     # the last statement that asks readers to confirm; seq -1: none yet
     Column("eliciting_epoch", BigInteger, nullable=False, default=0),
     Column("eliciting_seq", BigInteger, nullable=False, default=-1),
@@ -118,6 +122,8 @@ chain = Table(
     # offsets of the first record passed over that may be judged again; -1: none
     Column("unknown_from", BigInteger, nullable=False),  # its key was not in the directory
     Column("ended_from", BigInteger, nullable=False),  # its key has ended and its successor has not spoken
+    Column("checkpoint_epoch", BigInteger, nullable=False),
+    Column("checkpoint_seq", BigInteger, nullable=False),  # up to where it is signed post-quantum; -1: not
     Column("wait_code", String, nullable=False),  # why the stream stands still: GAP, DIRECTORY_BEHIND, or ""
 )
 

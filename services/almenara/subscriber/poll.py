@@ -257,6 +257,8 @@ class Poll:
             accepted_at=self._micros,
             eliciting=state.row.eliciting + head.elicits_receipt,
         )
+        if verified.post_quantum:
+            state.cover(chain.Place(head.epoch, head.seq))
         self._hashes[state.stream, head.epoch, head.seq] = verified.statement_hash
         self._delivery.take(state, verified, offset, flag=flag, refused=refused)
 
@@ -333,9 +335,11 @@ class Poll:
         if below is None:
             state.update(epoch=0, seq=-1, hash=b"", key_id=b"")
             state.gaps = ()
+            state.uncover(chain.NOWHERE, end)
         else:
             gaps = tuple(gap for gap in held.gaps if gap.high <= (below.epoch, below.seq))
             state.move(chain.ChainState(epoch=below.epoch, seq=below.seq, hash=below.hash, gaps=gaps))
+            state.uncover(chain.Place(below.epoch, below.seq), end)
         return state.chain
 
     def _look_back(self, state: StreamState) -> None:
@@ -364,6 +368,7 @@ class Poll:
         if spans:
             self._delivery.flush()
         for span in spans:
+            state.uncover(span.after, span.before)
             for row in inbox.statements_between(self._connection, state.stream, span.after, span.before):
                 self._evidence.append(truncated(state.stream, row, at=self._micros))
                 log.error("stream.truncated", stream=str(state.stream), epoch=row.epoch, seq=row.seq)

@@ -13,7 +13,7 @@ from almenara.wire.chain import ChainState
 
 if TYPE_CHECKING:
     from almenara.model.ids import Stream
-    from almenara.wire.chain import OpenGap
+    from almenara.wire.chain import OpenGap, Place
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -126,6 +126,16 @@ class StreamState:
         """Take the chain as a step left it."""
         self.update(epoch=chain.epoch, seq=chain.seq, hash=chain.hash)
         self.gaps = chain.gaps
+
+    def cover(self, place: Place) -> None:
+        """Note a checkpoint that is signed post-quantum, and with it all that leads up to it."""
+        if place > (self.row.checkpoint_epoch, self.row.checkpoint_seq):
+            self.update(checkpoint_epoch=place.epoch, checkpoint_seq=place.seq)
+
+    def uncover(self, after: Place, before: Place) -> None:
+        """Note that what lies between is truncated: a checkpoint there covers what is up to `after`."""
+        if after < (self.row.checkpoint_epoch, self.row.checkpoint_seq) < before:
+            self.update(checkpoint_epoch=after.epoch, checkpoint_seq=after.seq)
 
     def committed(self) -> None:
         """Note that the store now holds this state."""

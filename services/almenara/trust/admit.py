@@ -9,36 +9,39 @@
       (the rules of each message are `model.rules`; what cannot be read stands as its refusal)
 
 No byte of the payload is decoded before its signature is proven, none of the content before the
-chain has taken the statement. A `RecordRefused` proves nothing
-about its author and must not touch a chain. A `StatementRefused` is by its author but not to be
-believed; only `RefusedInChain` has a place in this chain, and advances it.
+chain has taken the statement. A `RecordRefused` proves nothing about its author and must not touch a
+chain. A `StatementRefused` is by its author but not to be believed; only `RefusedInChain` has a place
+in this chain, and advances it. Signatures are proven in signatures.py.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
 from functools import cache
 from hashlib import sha256
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import msgspec
-from cryptography.exceptions import InvalidSignature
 
 from almenara.clock import from_micros
 from almenara.errors import Code, Held, RecordRefused, StatementRefused
 from almenara.hidden import Hiding
 from almenara.model.ids import MemberId, Stream
+from almenara.trust.signatures import (
+    CLOCK_TOLERANCE,
+    proven_signer,
+    require_begun,
+    require_one,
+    signed_post_quantum,
+)
 from almenara.wire.avro import sha256_hex
 from almenara.wire.messages import decode_batch
 from almenara.wire.records import (
     PAYLOAD_HEARTBEAT,
-    PAYLOAD_STATEMENT,
     Head,
     Heartbeat,
     KeyWrap,
     Scope,
     Statement,
-    pae,
     parse_content,
     parse_heartbeat,
     parse_record,
@@ -58,16 +61,14 @@ if TYPE_CHECKING:
     from almenara.trust.keys import SealingKey
     from almenara.wire.records import SignedRecord
 
-CLOCK_TOLERANCE = timedelta(minutes=5)
-"""How far apart the clocks of a member and a reader may stand at the start of a key (DESIGN 5)."""
-
 
 class VerifiedLink(msgspec.Struct, frozen=True, kw_only=True):
     """A statement whose author is proven: a member's, on its own stream; its chain is not judged.
 
     Which content it has is proven, too, by its hash; whether that is at hand is not said. A key that
     has `ended` proves no time: whoever has it now can write any date, so that only the chain can show
-    whether its member stands by the statement (SPEC, chain).
+    whether its member stands by the statement (SPEC, chain). `post_quantum` is a checkpoint that its
+    member's ML-DSA key has signed too: so is all that leads up to it in its chain.
     """
 
     stream: Stream
@@ -77,6 +78,7 @@ class VerifiedLink(msgspec.Struct, frozen=True, kw_only=True):
     record: bytes
     key_id: bytes
     ended: bool
+    post_quantum: bool
 
 
 class VerifiedStatement(VerifiedLink, frozen=True, kw_only=True):
@@ -143,22 +145,21 @@ def admit(
     RefusedInChain NOT_IN_AUDIENCE, and AUDIENCE_CLOSED once the audience is over. Raises Held
     DIRECTORY_BEHIND for a statement that was sealed by a newer directory: refresh, and judge it again.
     """
-    record = parse_record(value)
-    member, key = _proven_signer(record, stream=stream, directory=directory, now=now)
-    if record.payload_type == PAYLOAD_HEARTBEAT:
-        return _heartbeat(record, value, member, key, stream=stream, directory=directory)
-    statement = _statement(record, member, key)
-    if sha256(record.content).digest() != statement.content_hash:
+    said = _said(value, stream=stream, directory=directory, now=now)
+    if said.record.payload_type == PAYLOAD_HEARTBEAT:
+        return _heartbeat(said)
+    statement, post_quantum = _statement(said)
+    if sha256(said.record.content).digest() != statement.content_hash:
         raise RecordRefused(
             Code.CONTENT_HASH,
-            f"record on {stream}: its content is not the one that {member.id} signed; it was exchanged or "
-            "left out, ask the coordinator",
+            f"record on {stream}: its content is not the one that {said.member.id} signed; it was exchanged "
+            "or left out, ask the coordinator",
         )
-    link = _link(statement, record, value, member, key, stream=stream, directory=directory)
-    verified = VerifiedStatement(**msgspec.structs.asdict(link), content=record.content)
+    link = _link(said, statement, post_quantum)
+    verified = VerifiedStatement(**msgspec.structs.asdict(link), content=said.record.content)
     audience = directory.audience(stream.audience)
-    if member.id not in audience.members:
-        raise RefusedInChain(Code.NOT_IN_AUDIENCE, _not_in_audience(stream, directory), verified)
+    if said.member.id not in audience.members:
+        raise RefusedInChain(Code.NOT_IN_AUDIENCE, _not_in_audience(said), verified)
     if audience.is_over(from_micros(link.head.issued_at) - CLOCK_TOLERANCE):
         raise RefusedInChain(
             Code.AUDIENCE_CLOSED,
@@ -175,71 +176,76 @@ def admit_link(value: bytes, *, stream: Stream, directory: Directory, now: datet
     Whether its author may write there now is not asked, as in `proven`. Raises what `admit` raises,
     CONTENT_HASH and RefusedInChain apart, and StatementRefused PAYLOAD_TYPE for a heartbeat.
     """
-    record = parse_record(value)
-    member, key = _proven_signer(record, stream=stream, directory=directory, now=now)
-    if record.payload_type == PAYLOAD_HEARTBEAT:
+    said = _said(value, stream=stream, directory=directory, now=now)
+    if said.record.payload_type == PAYLOAD_HEARTBEAT:
         raise StatementRefused(
             Code.PAYLOAD_TYPE, f"record on {stream}: a heartbeat, which is no link; name a statement"
         )
-    statement = _statement(record, member, key)
-    return _link(statement, record, value, member, key, stream=stream, directory=directory)
+    return _link(said, *_statement(said))
 
 
-def _heartbeat(
-    record: SignedRecord,
-    value: bytes,
-    member: Member,
-    key: SigningKeyEntry,
-    *,
-    stream: Stream,
-    directory: Directory,
-) -> VerifiedHeartbeat:
-    heartbeat = _decode_heartbeat(record.payload)
-    _require_begun(key, member, heartbeat.issued_at)
-    if record.content:
+class _Said(NamedTuple):
+    """A record whose signer is proven, and where it was found."""
+
+    value: bytes
+    record: SignedRecord
+    member: Member
+    key: SigningKeyEntry
+    stream: Stream
+    directory: Directory
+
+
+def _said(value: bytes, *, stream: Stream, directory: Directory, now: datetime) -> _Said:
+    record = parse_record(value)
+    member, key = proven_signer(record, stream=stream, directory=directory, now=now)
+    return _Said(value, record, member, key, stream, directory)
+
+
+def _heartbeat(said: _Said) -> VerifiedHeartbeat:
+    heartbeat = _decode_heartbeat(said.record.payload)
+    require_begun(said.key, said.member, heartbeat.issued_at)
+    require_one(said.record, stream=said.stream)
+    if said.record.content:
         raise RecordRefused(
-            Code.MALFORMED, f"record on {stream}: a heartbeat with a content, which it cannot have; drop it"
+            Code.MALFORMED,
+            f"record on {said.stream}: a heartbeat with a content, which it cannot have; drop it",
         )
-    _require_own_stream(heartbeat, member, stream=stream, directory=directory)
-    if member.id not in directory.audience(stream.audience).members:
-        raise StatementRefused(Code.NOT_IN_AUDIENCE, _not_in_audience(stream, directory))
+    _require_own_stream(heartbeat, said)
+    if said.member.id not in said.directory.audience(said.stream.audience).members:
+        raise StatementRefused(Code.NOT_IN_AUDIENCE, _not_in_audience(said))
     return VerifiedHeartbeat(
-        stream=stream, heartbeat=heartbeat, record=value, ended=key.valid_until is not None
+        stream=said.stream,
+        heartbeat=heartbeat,
+        record=said.value,
+        ended=said.key.valid_until is not None,
     )
 
 
-def _statement(record: SignedRecord, member: Member, key: SigningKeyEntry) -> Statement:
-    statement = _decode_statement(record.payload)
-    _require_begun(key, member, statement.head.issued_at)
-    return statement
+def _statement(said: _Said) -> tuple[Statement, bool]:
+    """Return what was signed, and whether it is signed post-quantum too."""
+    statement = _decode_statement(said.record.payload)
+    require_begun(said.key, said.member, statement.head.issued_at)
+    return statement, signed_post_quantum(said.record, statement.head, said.member, stream=said.stream)
 
 
-def _link(
-    statement: Statement,
-    record: SignedRecord,
-    value: bytes,
-    member: Member,
-    key: SigningKeyEntry,
-    *,
-    stream: Stream,
-    directory: Directory,
-) -> VerifiedLink:
-    head = statement.head
-    _require_own_stream(head, member, stream=stream, directory=directory)
+def _link(said: _Said, statement: Statement, post_quantum: bool) -> VerifiedLink:  # noqa: FBT001 - of _statement
+    head, directory = statement.head, said.directory
+    _require_own_stream(head, said)
     if head.directory_version > directory.version:
         raise Held(
             Code.DIRECTORY_BEHIND,
-            f"statement {stream} {head.seq}: sealed by directory {head.directory_version}, mine is "
+            f"statement {said.stream} {head.seq}: sealed by directory {head.directory_version}, mine is "
             f"{directory.version}; refresh it",
         )
     return VerifiedLink(
-        stream=stream,
+        stream=said.stream,
         head=head,
-        statement_hash=statement_hash(record.payload),
+        statement_hash=statement_hash(said.record.payload),
         statement=statement,
-        record=value,
-        key_id=key.key_id,
-        ended=key.valid_until is not None,
+        record=said.value,
+        key_id=said.key.key_id,
+        ended=said.key.valid_until is not None,
+        post_quantum=post_quantum,
     )
 
 
@@ -331,6 +337,12 @@ def open_statement(
             f"statement {stream} {head.seq}: of scope {head.scope}, its batch does not name its readers so; "
             "its publisher must publish it again",
         )
+    if bool(batch.messages) == head.checkpoint:
+        raise StatementRefused(
+            Code.MALFORMED,
+            f"statement {stream} {head.seq}: {len(batch.messages)} messages; a checkpoint has none, every "
+            "other statement at least one; its publisher must publish it again",
+        )
     return OpenedStatement(
         verified=verified,
         recipients=batch.recipients,
@@ -353,67 +365,24 @@ def _is_addressed(
     return bool(recipients) and reader in {*recipients, publisher}
 
 
-def _proven_signer(
-    record: SignedRecord, *, stream: Stream, directory: Directory, now: datetime
-) -> tuple[Member, SigningKeyEntry]:
-    if record.payload_type not in (PAYLOAD_STATEMENT, PAYLOAD_HEARTBEAT):
-        raise RecordRefused(
-            Code.PAYLOAD_TYPE,
-            f"record on {stream}: its payload type is unknown; upgrade, or ask its publisher",
-        )
-    if not record.signatures:
-        raise RecordRefused(Code.UNSIGNED, f"record on {stream}: no signature; ask its publisher")
-    if len(record.signatures) > 1:
-        raise RecordRefused(
-            Code.MALFORMED,
-            f"record on {stream}: {len(record.signatures)} signatures, want one; ask its publisher",
-        )
-    signature = record.signatures[0]
-    member, key = directory.signer(signature.key_id)
-    if key.valid_from > now + CLOCK_TOLERANCE:
-        _refuse_key(key, member)
-    try:
-        key.public.verify(signature.signature, pae(record.payload_type, record.payload))
-    except InvalidSignature as exc:
-        raise RecordRefused(
-            Code.BAD_SIGNATURE,
-            f"record on {stream}: not signed by the key of {member.id} that it names; ask {member.id}",
-        ) from exc
-    return member, key
-
-
-def _require_begun(key: SigningKeyEntry, member: Member, issued_at: int) -> None:
-    # Its end is not asked for here: no date that a statement bears could prove that it came before.
-    if from_micros(issued_at) < key.valid_from - CLOCK_TOLERANCE:
-        _refuse_key(key, member)
-
-
-def _refuse_key(key: SigningKeyEntry, member: Member) -> NoReturn:
-    raise RecordRefused(
-        Code.KEY_NOT_VALID,
-        f"signing key {key.key_id.hex()}: does not speak for {member.id} at that time; ask {member.id}",
-    )
-
-
-def _require_own_stream(
-    said: Head | Heartbeat, member: Member, *, stream: Stream, directory: Directory
-) -> None:
-    if member.id != stream.publisher:
+def _require_own_stream(what: Head | Heartbeat, said: _Said) -> None:
+    member, stream = said.member.id, said.stream
+    if member != stream.publisher:
         raise StatementRefused(
             Code.STREAM_OWNER,
-            f"record on {stream}: signed by {member.id}; only {stream.publisher} may write there",
+            f"record on {stream}: signed by {member}; only {stream.publisher} may write there",
         )
-    if (said.federation, said.audience, said.publisher) != (directory.federation, *stream):
+    if (what.federation, what.audience, what.publisher) != (said.directory.federation, *stream):
         raise StatementRefused(
             Code.WRONG_STREAM,
             f"record on {stream}: says it stands on another stream; it was moved there, ask the coordinator",
         )
 
 
-def _not_in_audience(stream: Stream, directory: Directory) -> str:
+def _not_in_audience(said: _Said) -> str:
     return (
-        f"record on {stream}: directory {directory.version} does not have {stream.publisher} active in that "
-        "audience; the coordinator must admit it"
+        f"record on {said.stream}: directory {said.directory.version} does not have {said.stream.publisher} "
+        "active in that audience; the coordinator must admit it"
     )
 
 

@@ -16,7 +16,7 @@ import msgspec
 
 from almenara.errors import Code, DirectoryRefused, RecordRefused, StatementRefused, Unavailable
 from almenara.model.ids import AudienceId, MemberId, Stream
-from almenara.trust.enrolment import SealingKeyEntry, SignedEnrolment, SigningKeyEntry
+from almenara.trust.enrolment import CheckpointKeyEntry, SealingKeyEntry, SignedEnrolment, SigningKeyEntry
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.hpke import MLKEM768X25519PublicKey
@@ -79,7 +79,13 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     signing_keys: tuple[SigningKeyEntry, ...]
     sealing_key: SealingKeyEntry | None
     enrolment: SignedEnrolment
+    checkpoint_keys: tuple[CheckpointKeyEntry, ...] = ()
     reason: str = ""
+
+    @property
+    def checkpoint_key_id(self) -> bytes:
+        """Return the id of the key that signs checkpoints, b"" if there is none."""
+        return self.checkpoint_keys[0].key_id if self.checkpoint_keys else b""
 
     def signing_key_ids(self) -> tuple[bytes, ...]:
         """Return the ids of the signing keys in force, those without an end; there is one at least."""
@@ -161,6 +167,7 @@ class Directory(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         signers: dict[bytes, tuple[Member, SigningKeyEntry]] = {}
         sealing: set[bytes] = set()
+        checkpoints: set[bytes] = set()
         for member in self.members.values():
             for entry in member.signing_keys:
                 if entry.key_id in signers:
@@ -170,6 +177,10 @@ class Directory(msgspec.Struct, frozen=True, kw_only=True):
                 if member.sealing_key.key_id in sealing:
                     raise _contradiction(f"{member.id} lists a sealing key that is another member's")
                 sealing.add(member.sealing_key.key_id)
+            for checkpoint in member.checkpoint_keys:
+                if checkpoint.key_id in checkpoints:
+                    raise _contradiction(f"{member.id} lists a checkpoint key that is listed already")
+                checkpoints.add(checkpoint.key_id)
         for audience in self.audiences.values():
             unknown = audience.members - self.members.keys()
             if unknown:
@@ -214,8 +225,10 @@ class Directory(msgspec.Struct, frozen=True, kw_only=True):
         return found is not None and found[1].valid_until is None
 
     def signing_key_ends(self) -> frozenset[tuple[bytes, bool]]:
-        """Return the id of every signing key, and whether it has ended: what a reader may believe."""
-        return frozenset((key_id, key.valid_until is not None) for key_id, (_, key) in self._signers.items())
+        """Return the id of every key that signs, and whether it has ended: what a reader may believe."""
+        ends = {(key_id, key.valid_until is not None) for key_id, (_, key) in self._signers.items()}
+        checkpoints = (key for member in self.members.values() for key in member.checkpoint_keys)
+        return frozenset(ends | {(key.key_id, False) for key in checkpoints})
 
     def audiences_of(self, member: MemberId, *, now: datetime) -> tuple[Audience, ...]:
         """Return the audiences that include the member and are not over, sorted by id."""

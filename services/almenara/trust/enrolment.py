@@ -16,23 +16,24 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PublicKey
 from cryptography.hazmat.primitives.hpke import MLKEM768X25519PublicKey
 
 from almenara.errors import Code, DirectoryRefused, Refused
 from almenara.model.ids import MemberId, federation_name, member_id
-from almenara.trust.keys import sealing_public, signing_public
+from almenara.trust.keys import checkpoint_public, sealing_public, signing_public
 from almenara.wire.records import pae
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from almenara.trust.keys import SealingKey
+    from almenara.trust.keys import CheckpointKey, SealingKey
     from almenara.trust.keyuri import Signer
 
 ENROLMENT_TYPE = "application/vnd.almenara.enrolment.v1+json"
 
 ENROLMENT_MAX = 64 * 1024
-"""Bytes of an enrolment: one with four signing keys and a TLS request is below 6 KiB."""
+"""Bytes of an enrolment: with four signing keys, two checkpoint keys and a TLS request below 12 KiB."""
 
 VERIFIED_MAX = 1024
 """Enrolments remembered as proven: a federation of all customs administrations has some 190."""
@@ -70,6 +71,14 @@ class SealingKeyEntry(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return hash(self.key_id)
 
 
+class CheckpointKeyEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """An ML-DSA-65 key that signs a member's checkpoints, or signed them before another took over."""
+
+    key_id: bytes
+    spki: bytes
+    public: MLDSA65PublicKey
+
+
 _Hex32 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
 
@@ -100,6 +109,8 @@ class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     signing_keys: tuple[SigningKeyEntry, ...]
     sealing_key: SealingKeyEntry | None
+    checkpoint_keys: tuple[CheckpointKeyEntry, ...]
+    """The first signs checkpoints; those behind it prove the ones that they signed."""
     tls_request: str
     made_at: datetime
     signed: SignedEnrolment
@@ -126,6 +137,7 @@ class _Payload(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     name: str
     signing_keys: tuple[_SigningKey, ...]
     sealing_key: _SealingKey | None = None
+    checkpoint_keys: tuple[bytes, ...] = ()
     tls_request: str = ""
     made_at: datetime
     previous: str = ""
@@ -145,6 +157,7 @@ def make_enrolment(
     sealing_key: SealingKey | None,
     tls_request: bytes,
     now: datetime,
+    checkpoint_key: CheckpointKey | None = None,
     previous: Signer | None = None,
     retired: Sequence[SigningKeyEntry] = (),
 ) -> bytes:
@@ -160,6 +173,7 @@ def make_enrolment(
         name=name,
         signing_keys=(*map(_stated, retired), _SigningKey(spki=signing_key.spki, valid_from=now)),
         sealing_key=_halves(sealing_key),
+        checkpoint_keys=() if checkpoint_key is None else (checkpoint_key.spki,),
         tls_request=tls_request.decode("ascii"),
         made_at=now,
         previous="" if previous is None else previous.key_id.hex(),
@@ -174,11 +188,13 @@ def succeed(
     now: datetime,
     signing_key: Signer | None = None,
     sealing_key: SealingKey | None = None,
+    checkpoint_key: CheckpointKey | None = None,
     tls_request: bytes | None = None,
 ) -> bytes:
     """Return the enrolment file that takes the place of another; what is not given stays.
 
-    A new signing key ends those in force, which stay listed: they prove what they said until then.
+    A new signing key ends those in force, which stay listed: they prove what they said until then,
+    and so do the checkpoint keys behind a new one.
     All that are `held` sign, so that it follows from whichever enrolment readers have accepted:
     two rotations may be made before the coordinator takes the second. Raises DirectoryRefused
     where the signing key that is to be in force is not held.
@@ -200,6 +216,7 @@ def succeed(
         name=before.name,
         signing_keys=keys,
         sealing_key=_halves(sealing_key or before.sealing_key),
+        checkpoint_keys=_listed(checkpoint_key, before.checkpoint_keys),
         tls_request=before.tls_request if tls_request is None else tls_request.decode("ascii"),
         made_at=made_at,
         previous=previous,
@@ -233,6 +250,7 @@ def verify_enrolment(signed: SignedEnrolment) -> Enrolment:
         name=payload.name,
         signing_keys=tuple(_signing_entry(key) for key in payload.signing_keys),
         sealing_key=None if payload.sealing_key is None else _sealing_entry(payload.sealing_key),
+        checkpoint_keys=tuple(map(_checkpoint_entry, payload.checkpoint_keys)),
         tls_request=payload.tls_request,
         made_at=payload.made_at,
         signed=signed,
@@ -279,6 +297,10 @@ def _halves(key: SealingKey | SealingKeyEntry | None) -> _SealingKey | None:
     return None if key is None else _SealingKey(mlkem_spki=key.mlkem_spki, x25519_spki=key.x25519_spki)
 
 
+def _listed(new: CheckpointKey | None, before: Sequence[CheckpointKeyEntry]) -> tuple[bytes, ...]:
+    return (*(() if new is None else (new.spki,)), *(entry.spki for entry in before))
+
+
 def _decode_payload(data: bytes) -> _Payload:
     try:
         payload = _PAYLOAD.decode(data)
@@ -302,6 +324,10 @@ def _signing_entry(key: _SigningKey) -> SigningKeyEntry:
         valid_from=key.valid_from,
         valid_until=key.valid_until,
     )
+
+
+def _checkpoint_entry(spki: bytes) -> CheckpointKeyEntry:
+    return CheckpointKeyEntry(key_id=hashlib.sha256(spki).digest(), spki=spki, public=checkpoint_public(spki))
 
 
 def _sealing_entry(key: _SealingKey) -> SealingKeyEntry:

@@ -2,7 +2,7 @@
 
 A key file is one JSON object, sealed by a passphrase if one is given:
 
-    {"format": "almenara-key-v1", "kind": "signing" | "sealing" | "role", "key_id": hex,
+    {"format": "almenara-key-v1", "kind": "signing" | "sealing" | "checkpoint" | "role", "key_id": hex,
      "protection": "none" | "scrypt-131072-8-1+aes-256-gcm", "salt", "nonce", "secret": base64}
 
 What `secret` holds is its kind's business. The format fixes the cost of the passphrase, so a file
@@ -32,7 +32,7 @@ SCRYPT_N = 2**17
 SCRYPT_R = 8
 SCRYPT_P = 1
 
-KeyKind: TypeAlias = Literal["signing", "sealing", "role"]
+KeyKind: TypeAlias = Literal["signing", "sealing", "checkpoint", "role"]
 
 _NONE: Literal["none"] = "none"
 _SCRYPT_GCM: Literal["scrypt-131072-8-1+aes-256-gcm"] = "scrypt-131072-8-1+aes-256-gcm"

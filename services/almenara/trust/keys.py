@@ -1,8 +1,8 @@
-"""What are a member's signing and sealing keys?
+"""What are a member's signing, sealing and checkpoint keys?
 
 Their files are those of keyfile.py. The secret of a signing key is the raw Ed25519 key (32 bytes),
 that of a sealing key the ML-KEM-768 seed and the raw X25519 key (64 + 32 bytes), because
-`cryptography` cannot serialise the hybrid key.
+`cryptography` cannot serialise the hybrid key, that of a checkpoint key the ML-DSA-65 seed (32).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey, MLDSA65PublicKey
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.hpke import MLKEM768X25519PrivateKey, MLKEM768X25519PublicKey
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 ED25519_BYTES = 32
 MLKEM_SEED_BYTES = 64
 X25519_BYTES = 32
+MLDSA_SEED_BYTES = 32
 
 _FILE_URI = "file:"
 
@@ -44,6 +46,21 @@ class SigningKey:
 
     def sign(self, data: bytes) -> bytes:
         """Return the 64-byte Ed25519 signature of the bytes."""
+        return self._private.sign(data)
+
+
+class CheckpointKey:
+    """A member's ML-DSA-65 key: signs, beside the signing key, what history must outlast Ed25519."""
+
+    __slots__ = ("_private", "key_id", "spki")
+
+    def __init__(self, private: MLDSA65PrivateKey) -> None:
+        self._private = private
+        self.spki = _spki(private.public_key())
+        self.key_id = hashlib.sha256(self.spki).digest()
+
+    def sign(self, data: bytes) -> bytes:
+        """Return the 3,309-byte ML-DSA-65 signature of the bytes, another each time."""
         return self._private.sign(data)
 
 
@@ -79,6 +96,14 @@ def signing_public(spki: bytes) -> Ed25519PublicKey:
     public = _load_spki(spki)
     if not isinstance(public, Ed25519PublicKey):
         raise _not_a_key("signing key", "Ed25519")
+    return public
+
+
+def checkpoint_public(spki: bytes) -> MLDSA65PublicKey:
+    """Return the public key of this SubjectPublicKeyInfo; raise DirectoryRefused if not ML-DSA-65."""
+    public = _load_spki(spki)
+    if not isinstance(public, MLDSA65PublicKey):
+        raise _not_a_key("checkpoint key", "ML-DSA-65")
     return public
 
 
@@ -118,6 +143,25 @@ def load_signing_key(uri: str, *, passphrase: bytes | None) -> SigningKey:
     path = Path(uri.removeprefix(_FILE_URI))
     key_id, secret = read_key_file(path, "signing", ED25519_BYTES, passphrase=passphrase)
     key = SigningKey(Ed25519PrivateKey.from_private_bytes(secret))
+    require_same_key(path, key_id, key.key_id)
+    return key
+
+
+def create_checkpoint_key(path: Path, *, passphrase: bytes | None) -> CheckpointKey:
+    """Create a checkpoint key and its file, mode 0600, in clear if no passphrase is given.
+
+    Raises Misconfigured CONFIGURATION if the file exists or cannot be written.
+    """
+    private = MLDSA65PrivateKey.generate()
+    key = CheckpointKey(private)
+    write_key_file(path, "checkpoint", key.key_id, private.private_bytes_raw(), passphrase=passphrase)
+    return key
+
+
+def load_checkpoint_key(path: Path, *, passphrase: bytes | None) -> CheckpointKey:
+    """Return the checkpoint key of a file; raise Misconfigured KEY_UNREADABLE if it gives none."""
+    key_id, secret = read_key_file(path, "checkpoint", MLDSA_SEED_BYTES, passphrase=passphrase)
+    key = CheckpointKey(MLDSA65PrivateKey.from_seed_bytes(secret))
     require_same_key(path, key_id, key.key_id)
     return key
 

@@ -28,6 +28,7 @@ from almenara.wire.seal import SenderKey, StreamContext, key_commitment, seal, s
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from almenara.trust.keys import CheckpointKey
     from almenara.trust.keyuri import Signer
     from almenara.wire.records import Heartbeat, KeyWrap, Scope
 
@@ -52,10 +53,12 @@ def make_statement(
     sender_key: SenderKey,
     key_wraps: Sequence[KeyWrap],
     batch: bytes,
+    checkpoint_key: CheckpointKey | None = None,
     nonce: bytes | None = None,
 ) -> SignedStatement:
     """Return a batch sealed under its head and signed, `issued_at` in microseconds.
 
+    With a `checkpoint_key` it is a checkpoint, whose batch must be empty, and signed with both keys.
     `nonce` is for golden vectors; it is random otherwise. Raises Refused OVERSIZE for a batch or a
     record that is too large.
     """
@@ -72,15 +75,15 @@ def make_statement(
             directory_version=directory_version,
             scope=scope,
             elicits_receipt=elicits_receipt,
+            checkpoint=checkpoint_key is not None,
             sender_key=sender_key.id,
             key_commitment=key_commitment(k_s),
         )
     )
     content = encode_content(key_wraps, seal(k_s, head, batch, nonce=nonce))
     payload = encode_statement(head, sha256(content).digest())
-    return SignedStatement(
-        sign_record(signing_key, PAYLOAD_STATEMENT, payload, content), statement_hash(payload)
-    )
+    record = sign_record(signing_key, PAYLOAD_STATEMENT, payload, content, checkpoint_key=checkpoint_key)
+    return SignedStatement(record, statement_hash(payload))
 
 
 def make_heartbeat(signing_key: Signer, heartbeat: Heartbeat) -> bytes:
@@ -88,9 +91,22 @@ def make_heartbeat(signing_key: Signer, heartbeat: Heartbeat) -> bytes:
     return sign_record(signing_key, PAYLOAD_HEARTBEAT, encode_heartbeat(heartbeat))
 
 
-def sign_record(signing_key: Signer, payload_type: str, payload: bytes, content: bytes = b"") -> bytes:
-    """Return the Kafka value of a payload signed by this key; raise Refused OVERSIZE if too large."""
-    signature = Signature(key_id=signing_key.key_id, signature=signing_key.sign(pae(payload_type, payload)))
+def sign_record(
+    signing_key: Signer,
+    payload_type: str,
+    payload: bytes,
+    content: bytes = b"",
+    *,
+    checkpoint_key: CheckpointKey | None = None,
+) -> bytes:
+    """Return the Kafka value of a payload signed by these keys; raise Refused OVERSIZE if too large."""
+    keys = (signing_key,) if checkpoint_key is None else (signing_key, checkpoint_key)
+    signed = pae(payload_type, payload)
     return encode_record(
-        SignedRecord(payload_type=payload_type, payload=payload, signatures=(signature,), content=content)
+        SignedRecord(
+            payload_type=payload_type,
+            payload=payload,
+            signatures=tuple(Signature(key_id=key.key_id, signature=key.sign(signed)) for key in keys),
+            content=content,
+        )
     )

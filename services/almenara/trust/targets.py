@@ -159,6 +159,7 @@ def _member(target: str, data: bytes, federation: str) -> Member:
         reason=file.reason,
         signing_keys=enrolment.signing_keys,
         sealing_key=enrolment.sealing_key,
+        checkpoint_keys=enrolment.checkpoint_keys,
         enrolment=enrolment.signed,
     )
 
@@ -169,6 +170,7 @@ def _as_enrolled(member: Member, enrolment: Enrolment) -> Member:
         name=enrolment.name,
         signing_keys=enrolment.signing_keys,
         sealing_key=enrolment.sealing_key,
+        checkpoint_keys=enrolment.checkpoint_keys,
         enrolment=enrolment.signed,
     )
 

@@ -97,13 +97,15 @@ def _unencodable(value: object, path: str) -> Iterator[Fault]:
 def encode_batch(recipients: Sequence[MemberId], items: Sequence[bytes]) -> bytes:
     """Return the batch of these encoded messages for these recipients, sorted, each once.
 
-    Raises ValueError for another order, for no messages, or for over MESSAGES_MAX.
+    A checkpoint's batch holds no message. Raises ValueError for another order, or over MESSAGES_MAX.
     """
     if list(recipients) != sorted(set(recipients)):
         raise ValueError(f"batch: recipients {' '.join(recipients)}; want them sorted, each once")
-    if not 0 < len(items) <= MESSAGES_MAX:
-        raise ValueError(f"batch: {len(items)} messages; want 1 to {MESSAGES_MAX}")
+    if len(items) > MESSAGES_MAX:
+        raise ValueError(f"batch: {len(items)} messages; want at most {MESSAGES_MAX}")
     no_messages = avro.encode("Batch", {"recipients": recipients, "messages": ()})
+    if not items:
+        return no_messages
     return b"".join([no_messages[:-1], avro.encode_long(len(items)), *items, _END_OF_ARRAY])
 
 
@@ -118,8 +120,8 @@ def decode_batch(data: bytes) -> Batch:
         avro.require_prefix("Batch", data, cap=BATCH_MAX)
         recipients, at = _recipients(data, avro.PREFIX_BYTES)
         count, at = avro.decode_long(data, at)
-        if not 0 < count <= MESSAGES_MAX:
-            raise _malformed(f"{count} messages, want 1 to {MESSAGES_MAX}")
+        if not 0 <= count <= MESSAGES_MAX:
+            raise _malformed(f"{count} messages, want at most {MESSAGES_MAX}")
         rows, items = [], []
         for _ in range(count):
             row, end = avro.decode_bare("Message", data, at)
@@ -128,7 +130,7 @@ def decode_batch(data: bytes) -> Batch:
             at = end
     except RecordRefused as exc:
         raise StatementRefused(exc.code, exc.text) from exc
-    if data[at:] != _END_OF_ARRAY:
+    if data[at:] != (_END_OF_ARRAY if count else b""):
         raise _malformed("its messages do not end it in one block")
     return Batch(recipients, tuple(_read(row, recipients) for row in rows), tuple(items))
 

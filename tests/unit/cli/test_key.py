@@ -25,12 +25,13 @@ def test_keys_are_shown_protected_backed_up_and_restored(site: MemberSite) -> No
     before = {row["key_id"] for row in site.almenara("key", "show", "-o", "json").json}
     file = passphrase(site, "p", "of the node")
     done = site.almenara("key", "protect", "--passphrase-file", file)
-    assert (done.status, done.out) == (0, "PE: 2 keys under the new passphrase\n")
+    assert (done.status, done.out) == (0, "PE: 3 keys under the new passphrase\n")
     shown = site.almenara("key", "show", "-o", "json").json
     assert {row["key_id"] for row in shown} == before
     assert {row["kind"]: row["protection"] for row in shown} == {
         "signing": "scrypt",
         "sealing": "scrypt",
+        "checkpoint": "scrypt",
         "tls": "none",
     }
 
@@ -82,7 +83,7 @@ def test_a_new_member_may_be_asked_for_its_passphrase(
     new = site.folder / "BO"
     assert site.almenara("member", "init", "--id", "BO", "--state", new, "--passphrase").status == 0
     shown = site.almenara("key", "show", "--config", new, "-o", "json").json
-    assert [row["protection"] for row in shown if row["kind"] != "tls"] == ["scrypt", "scrypt"]
+    assert [row["protection"] for row in shown if row["kind"] != "tls"] == ["scrypt"] * 3
     both = ("--passphrase", "--passphrase-file", passphrase(site, "p", "x"))
     done = site.almenara("member", "init", "--id", "BO", "--state", site.folder / "B", *both)
     assert "not both" in done.fault

@@ -62,7 +62,7 @@ def test_a_new_folder_has_keys_settings_and_an_enrolment_of_the_same_keys(tmp_pa
 def test_private_keys_are_open_to_nobody_else(tmp_path: Path) -> None:
     settings = new_member(tmp_path / "PE")
     modes = {path.name: path.stat().st_mode & 0o777 for path in settings.keys.iterdir()}
-    assert modes == {"signing.json": 0o600, "sealing.json": 0o600, "tls.key": 0o600}
+    assert modes == dict.fromkeys(("signing.json", "sealing.json", "checkpoint.json", "tls.key"), 0o600)
     assert settings.keys.stat().st_mode & 0o777 == 0o700
 
 

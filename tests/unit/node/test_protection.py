@@ -63,13 +63,13 @@ def reloaded(settings: MemberSettings) -> MemberSettings:
 
 def ids(settings: MemberSettings) -> list[bytes]:
     keys = load_keys(settings)
-    return [*(key.key_id for key in keys.signing), *(key.key_id for key in keys.sealing)]
+    return [key.key_id for kind in keys for key in kind]
 
 
 def test_a_passphrase_is_added_changed_and_removed(plain: MemberSettings, tmp_path: Path) -> None:
     before, text = ids(plain), plain.file.read_text()
     first = secret(tmp_path, "first", "first")
-    assert protect(plain, passphrase=None, new=b"first", passphrase_file=first) == 2
+    assert protect(plain, passphrase=None, new=b"first", passphrase_file=first) == 3
     assert all(inspect_key_file(path).protected for path in key_files(plain))
     assert {path.stat().st_mode & 0o777 for path in key_files(plain)} == {0o600}
     changed = reloaded(plain)

@@ -74,7 +74,7 @@ def test_new_keys_lie_beside_the_old_and_the_enrolment_follows(member: Member) -
     assert after.sealing_key.key_id == made.sealing.key_id
     assert judge_change(member.first.signed, after.signed) is Continuity.CONTINUOUS
     held = load_keys(member.settings)
-    assert {len(keys) for keys in held} == {2}
+    assert [len(keys) for keys in held] == [2, 2, 1]
     assert held.signing[0].key_id == member.first.signing_keys[0].key_id
     assert all(path.stat().st_mode & 0o077 == 0 for path in member.settings.keys.glob("*ing-*.json")), (
         "open to nobody else"
@@ -244,3 +244,31 @@ def test_a_folder_of_keys_that_cannot_be_changed_is_named(member: Member) -> Non
     (member.settings.keys / RETIRED).write_text("in the way")
     with pytest.raises(Misconfigured, match="cannot be moved"):
         member.starts(member.admit())
+
+
+def test_a_checkpoint_key_is_made_for_an_older_member_and_another_takes_its_place(member: Member) -> None:
+    path, first = member.settings.checkpoint_key_path, member.first.checkpoint_keys
+    path.unlink()  # as in a folder that was made before there were any
+    made = rotate(member.settings, signing=False, sealing=False, checkpoint=True, now=NOW + DAY)
+    assert made.checkpoint is not None
+    assert member.enrolment.signing_keys == member.first.signing_keys
+    again = rotate(member.settings, signing=False, sealing=False, checkpoint=True, now=NOW + 2 * DAY)
+    assert again.checkpoint is not None
+    listed = [entry.key_id for entry in member.enrolment.checkpoint_keys]
+    assert listed == [again.checkpoint.key_id, made.checkpoint.key_id, first[0].key_id]
+    assert [key.key_id for key in load_keys(member.settings).checkpoint] == listed[:1]
+    assert f"{RETIRED}/checkpoint-{made.checkpoint.key_id.hex()[:16]}.json" in member.names
+    assert member.admit().member(PE).checkpoint_key_id == again.checkpoint.key_id
+
+
+def test_a_lost_checkpoint_key_is_made_anew_with_the_signing_key(member: Member) -> None:
+    for path in (member.settings.checkpoint_key_path, member.settings.keys / "signing.json"):
+        path.write_bytes(b"damaged")
+    made = recover(member.settings, now=NOW + DAY)
+    assert made.checkpoint is not None
+    keys = member.enrolment.checkpoint_keys
+    assert [entry.key_id for entry in keys] == [
+        made.checkpoint.key_id,
+        member.first.checkpoint_keys[0].key_id,
+    ]
+    assert {name for name in member.names if name.startswith(f"{LOST}/checkpoint-")}

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from almenara.model.ids import AudienceId, MemberId
 from almenara.trust.directory import AudienceKind, Directory, Expiries, MemberStatus
 from almenara.trust.enrolment import Enrolment, make_enrolment, read_enrolment
-from almenara.trust.keys import SealingKey, SigningKey
+from almenara.trust.keys import CheckpointKey, SealingKey, SigningKey
 from almenara.trust.targets import (
     FEDERATION_TARGET,
     AudienceFile,
@@ -66,6 +66,7 @@ def enrol(
     sealing: bool = True,
     previous: SigningKey | None = None,
     retired: tuple[SigningKeyEntry, ...] = (),
+    checkpoint: CheckpointKey | None = None,
 ) -> Enrolment:
     keys = keys or KEYS[member]
     return read_enrolment(
@@ -79,6 +80,7 @@ def enrol(
             now=at,
             previous=previous,
             retired=retired,
+            checkpoint_key=checkpoint,
         )
     )
 

@@ -15,7 +15,6 @@ from almenara.clock import from_micros, to_micros
 from almenara.errors import AlmenaraError, Code, Held, RecordRefused, StatementRefused
 from almenara.model.ids import AudienceId, Stream
 from almenara.trust.admit import (
-    CLOCK_TOLERANCE,
     RefusedInChain,
     VerifiedHeartbeat,
     VerifiedLink,
@@ -26,6 +25,7 @@ from almenara.trust.admit import (
     read_statement,
 )
 from almenara.trust.directory import MemberStatus
+from almenara.trust.signatures import CLOCK_TOLERANCE
 from almenara.trust.signer import sign_record
 from almenara.trust.targets import audience_target, member_target
 from almenara.wire.records import (
@@ -137,8 +137,8 @@ UNPROVEN: dict[str, tuple[Callable[[bytes], bytes], Code]] = {
         Code.PAYLOAD_TYPE,
     ),
     "no signature": (record, Code.UNSIGNED),
-    "two signatures": (
-        lambda payload: record(payload, signature(payload), signature(payload)),
+    "three signatures": (
+        lambda payload: record(payload, *[signature(payload)] * 3),
         Code.MALFORMED,
     ),
     "the key of nobody": (lambda payload: record(payload, signature(payload, by=UY)), Code.UNKNOWN_KEY),
