@@ -61,6 +61,10 @@ member = "{member}"
 # The store, the socket and the lock of the node; the private keys, which never leave.
 # state = "state"
 # keys = "keys"
+
+# The directory as plain files (almenara directory show --output), proven and taken at the start; for when
+# no broker answers. Without it the first directory is then the admission's.
+# directory_files = "ams-directory"
 {passphrase}
 # Intervals in seconds; `almenara doctor` shows those in force.
 # [publisher]

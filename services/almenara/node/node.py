@@ -34,6 +34,7 @@ from almenara.subscriber.directory import DirectoryFollower
 from almenara.subscriber.subscriber import Subscriber
 from almenara.trust.admission import read_admission
 from almenara.trust.heldkeys import HeldKeys
+from almenara.trust.published import folder_files
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -101,8 +102,8 @@ def make_state_folder(settings: MemberSettings) -> None:
 async def prepare(settings: MemberSettings) -> None:
     """Install the admission, make the store, and put a directory in force: the newest there is.
 
-    Where no broker answers it is the admission's. The lease must be held. Doing it again changes
-    nothing. Raises Misconfigured.
+    Where no broker answers it is that of the folder in the settings, else the admission's. The lease
+    must be held. Doing it again changes nothing. Raises Misconfigured.
     """
     identity = await asyncio.to_thread(open_member, settings, now=clock.now())
     files = read_admission(settings.admission_path).directory
@@ -117,11 +118,13 @@ async def prepare(settings: MemberSettings) -> None:
                 # the admission was written would else be kept back for a day.
                 wait_s = settings.subscriber.first_directory_wait_s
                 await follower.start(files, reader=reader, federation=settings.federation, wait_s=wait_s)
+            elif settings.directory_files is not None:
+                await follower.take(await asyncio.to_thread(folder_files, settings.directory_files))
             elif follower.current is None or follower.current.version < identity.directory.version:
                 await follower.take(files)
         except AlmenaraError as error:
             # Too old by now, or an older root of trust than what is held: the broker has the newest.
-            log.warning("admission.directory_not_taken", code=error.code, error=error.text)
+            log.warning("directory.not_taken", code=error.code, error=error.text)
         if follower.current is not None:
             put_in_place(settings, identity.keys, follower.current)
 

@@ -38,6 +38,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     signing_key: str = ""
     next_signing_key: str = ""
     passphrase_file: str = ""
+    directory_files: str = ""
     renewal_poll_s: float = 10.0
     publisher: PublisherSettings = PublisherSettings()
     subscriber: SubscriberSettings = SubscriberSettings()
@@ -48,6 +49,7 @@ class MemberSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     `bootstrap` is empty unless a person set it: the directory says where the brokers are.
     `next_signing_key_uri` is that of a rotation to a key that is there already, empty without one.
+    `directory_files` is a folder from which a node takes a newer directory when it starts.
     `renewal_poll_s` is how often a running node looks for a renewed certificate and for moved brokers.
     """
 
@@ -60,6 +62,7 @@ class MemberSettings(msgspec.Struct, frozen=True, kw_only=True):
     signing_key_uri: str
     next_signing_key_uri: str
     passphrase_file: Path | None
+    directory_files: Path | None
     renewal_poll_s: float
     publisher: PublisherSettings
     subscriber: SubscriberSettings
@@ -268,6 +271,7 @@ def _resolve(file: Path, shape: _File) -> MemberSettings:
         signing_key_uri=uri,
         next_signing_key_uri=absolute_key_uri(shape.next_signing_key, folder),
         passphrase_file=folder / shape.passphrase_file if shape.passphrase_file else None,
+        directory_files=folder / shape.directory_files if shape.directory_files else None,
         renewal_poll_s=shape.renewal_poll_s,
         publisher=shape.publisher,
         subscriber=shape.subscriber,

@@ -71,13 +71,8 @@ def verify_folder(folder: Path, *, fingerprint: str) -> VerifiedTargets:
     Whether it has expired its `expires` say. Raises Misconfigured CONFIGURATION if there are no such
     files, DirectoryRefused if they prove another directory, or none.
     """
-    try:
-        files = published_files(folder)
-        first = files[root_name(1)]
-    except (OSError, KeyError, DeserializationError) as exc:
-        raise Misconfigured(
-            Code.CONFIGURATION, f"{folder}: holds no directory ({exc}); name the folder with its metadata/"
-        ) from exc
+    files = folder_files(folder)
+    first = files[root_name(1)]
     found = root_fingerprint(first)
     if found != fingerprint:
         raise DirectoryRefused(
@@ -87,6 +82,18 @@ def verify_folder(folder: Path, *, fingerprint: str) -> VerifiedTargets:
         )
     with tempfile.TemporaryDirectory(prefix="almenara-") as cache:
         return refresh(files, cache=Path(cache), root=first, now=_BEFORE_ANY_END)
+
+
+def folder_files(folder: Path) -> dict[str, bytes]:
+    """Return the directory's files of a folder, unproven; raise Misconfigured CONFIGURATION without them."""
+    try:
+        files = published_files(folder)
+        files[root_name(1)]
+    except (OSError, KeyError, ValueError, DeserializationError) as exc:
+        raise Misconfigured(
+            Code.CONFIGURATION, f"{folder}: holds no directory ({exc}); name the folder with its metadata/"
+        ) from exc
+    return files
 
 
 def published_files(folder: Path) -> dict[str, bytes]:
