@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from mutants import admitting, bytes_of_the_wire, machinery, receiving, renewing, sealing, signing, trusting
+from mutants import (
+    access,
+    admitting,
+    bytes_of_the_wire,
+    machinery,
+    receiving,
+    renewing,
+    sealing,
+    signing,
+    trusting,
+)
 
 MUTANTS = (
     *bytes_of_the_wire.MUTANTS,
@@ -11,6 +21,7 @@ MUTANTS = (
     *trusting.MUTANTS,
     *signing.MUTANTS,
     *receiving.MUTANTS,
+    *access.MUTANTS,
     *renewing.MUTANTS,
     *machinery.MUTANTS,
 )
