@@ -25,6 +25,7 @@ def proof_report(verified: VerifiedExport) -> dict[str, Any]:
     statement = verified.statement
     head = statement.head
     receipts = [_receipt(verified, each) for each in verified.receipts]
+    checkpoint = verified.checkpoint
     by = min((each["at"] for each in receipts if not each["key_ended"]), default=None)
     return {
         "verified": True,
@@ -42,6 +43,7 @@ def proof_report(verified: VerifiedExport) -> dict[str, Any]:
         "scope": head.scope,
         "recipients": list(verified.recipients),
         "links": len(verified.links),
+        "post_quantum_to": None if checkpoint is None else f"{checkpoint.head.epoch}/{checkpoint.head.seq}",
         "receipts": receipts,
         "rival": None if verified.rival is None else _signed(verified.rival),
         "messages": None if verified.messages is None else _messages(verified),
@@ -104,6 +106,8 @@ def _facts(verified: VerifiedExport, report: dict[str, Any]) -> Iterator[tuple[s
     by = report["existed_by"]
     bound = "TIME UNPROVEN" if by is None else f"it existed by {_time(by)}, as a reader says"
     yield "issued", f"{_time(report['issued_at'])} as its author says; {bound}"
+    if report["post_quantum_to"] is not None:
+        yield "post-quantum", f"signed with ML-DSA-65 too, by the checkpoint {report['post_quantum_to']}"
     yield from _receipts(report)
 
 

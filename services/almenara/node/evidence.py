@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from almenara.store.inbox import ChainRow
+    from almenara.store.outbox import OwnHead
     from almenara.trust.directory import Directory
     from almenara.wire.records import Head
 
@@ -63,24 +65,28 @@ def proof_of(
 ) -> Proof:
     """Return what stands in the file beside the statement.
 
-    With `receipts` the first one of each other reader that covers it, and the links to what they name.
+    With `receipts` the first one of each other reader that covers it, and the links to what they name
+    and to the next checkpoint, if there is one: up to it all is signed with ML-DSA too.
     If the statement's key has ended, the links also lead to one signed with a key that has not: its
     author stands by all before it.
     """
     words = _words(connection, found, member=member, directory=directory, now=now) if receipts else []
     wanted = {word.place for word in words}
     ended = _is_ended(found.record, directory)
+    # Most streams get a checkpoint a day: where none has followed, nothing is looked for to the end.
+    open_end = receipts and _last_checkpoint(connection, found, member) > (found.epoch, found.seq)
     links: list[bytes] = []
     reached, useful = {Place(found.epoch, found.seq)}, 0
     for place, record in islice(_following(connection, found, member), LINKS_MAX):
-        if wanted <= reached and not ended:
+        if wanted <= reached and not ended and not open_end:
             break
         links.append(without_content(record))
         reached.add(place)
         stands = ended and not _is_ended(record, directory)
-        if stands or place in wanted:
+        closes = open_end and _head(record).checkpoint
+        if stands or closes or place in wanted:
             useful = len(links)
-        ended = ended and not stands
+        ended, open_end = ended and not stands, open_end and not closes
     return Proof(
         links=tuple(links[:useful]),
         receipts=tuple(word.receipted for word in words if word.place in reached),
@@ -182,6 +188,15 @@ def _following(connection: Connection, found: Found, member: MemberId) -> Iterat
             return
         place, before = Place(following.epoch, following.seq), following.hash
         yield place, following.record
+
+
+def _last_checkpoint(connection: Connection, found: Found, member: MemberId) -> tuple[int, int]:
+    row: ChainRow | OwnHead | None
+    if found.publisher == member:
+        row = outbox.own_heads(connection).get(found.audience)
+    else:
+        row = inbox.chains(connection).get(found.stream)
+    return (0, -1) if row is None else (row.checkpoint_epoch, row.checkpoint_seq)
 
 
 def _is_ended(record: bytes, directory: Directory) -> bool:

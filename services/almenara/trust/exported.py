@@ -123,6 +123,11 @@ class VerifiedExport(msgspec.Struct, frozen=True, kw_only=True):
     receipts: tuple[VerifiedReceipt, ...] = ()
     rival: VerifiedLink | None = None
 
+    @property
+    def checkpoint(self) -> VerifiedLink | None:
+        """Return the checkpoint in the file up to which the statement is signed with ML-DSA too."""
+        return next((link for link in (self.statement, *self.links) if link.post_quantum), None)
+
 
 def directory_files(cache: Path, targets: Mapping[str, bytes]) -> dict[str, bytes]:
     """Return the directory's files under their published names, from the TUF client's cache.

@@ -6,10 +6,11 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from almenara.cli.proof import proof_page, proof_report
 from almenara.clock import to_micros
-from almenara.errors import Code, MessageRefused, Refused
+from almenara.errors import Code, MessageRefused, RecordRefused, Refused
 from almenara.model.codes import Kind
 from almenara.model.ids import Stream
 from almenara.model.json import parse_message
@@ -18,13 +19,16 @@ from almenara.node.opening import Found, find_statement
 from almenara.store.inbox import record_at
 from almenara.trust.evidence import opened_by
 from almenara.trust.exported import ExportedRecord, VerifiedExport, verify_exported
-from almenara.wire.records import parse_record, statement_hash
+from almenara.wire.records import encode_record, parse_record, statement_hash
 from unit.subscriber.stream import Author, ReaderSite, alert
+from unit.subscriber.test_checkpoint import FILES, KNOWN, Closing
 from unit.trust.export_site import Site
 from unit.trust.federation import AR, CL, DAY, NOW, PE, REGION, directory
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from sqlalchemy import Connection
 
     from almenara.model.messages import Message
 
@@ -182,3 +186,41 @@ def test_an_author_that_never_contradicts_itself_gives_no_such_evidence(
     with pytest.raises(Refused) as refused:
         rivals(reader, site)
     assert refused.value.code is Code.UNKNOWN_MESSAGE
+
+
+def test_evidence_leads_to_the_next_checkpoint(tmp_path: Path) -> None:
+    site, author, reader = Site(tmp_path / "site", FILES), Closing(), ReaderSite(tmp_path, CL)
+    author.says(alert(0))
+    author.says(alert(1))
+    author.closes()
+    author.says(alert(2))
+    reader.reads(*author.records, known=KNOWN)
+
+    def evidence(number: int, *, receipts: bool = True) -> ExportedRecord:
+        def work(connection: Connection) -> tuple[Found, Proof]:
+            found = find_statement(connection, alert(number).message_id, member=CL, publisher=None)
+            proof = proof_of(connection, found, receipts=receipts, member=CL, directory=KNOWN, now=NOW)
+            return found, proof
+
+        found, proof = reader.store.read_now(work)
+        return site.exported(record=found.record, k_s=None, schema="", links=proof.links)
+
+    covered = verify_exported(evidence(0), fingerprint=site.fingerprint)
+    assert covered.checkpoint is not None
+    assert [link.head.seq for link in covered.links] == [1, 2]
+    assert proof_report(covered)["post_quantum_to"] == f"{covered.checkpoint.head.epoch}/2"
+    assert "signed with ML-DSA-65 too" in "\n".join(proof_page(covered, ""))
+
+    assert evidence(0, receipts=False).links == ()
+    after = verify_exported(evidence(2), fingerprint=site.fingerprint)
+    assert (after.checkpoint, after.links) == (None, ())
+    assert proof_report(after)["post_quantum_to"] is None
+
+    exported = evidence(0)
+    closing = parse_record(exported.links[-1])
+    stripped = encode_record(replace(closing, signatures=closing.signatures[:1]))
+    with pytest.raises(RecordRefused) as refusal:
+        verify_exported(
+            replace(exported, links=(*exported.links[:-1], stripped)), fingerprint=site.fingerprint
+        )
+    assert refusal.value.code is Code.UNSIGNED

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 SECOND = timedelta(seconds=1)
 KEY = CheckpointKey(MLDSA65PrivateKey.generate())
-KNOWN = directory({**targets(), member_target(PE): member_file(enrol(PE, checkpoint=KEY))})
+FILES = {**targets(), member_target(PE): member_file(enrol(PE, checkpoint=KEY))}
+KNOWN = directory(FILES)
 
 
 class Closing(Author):
