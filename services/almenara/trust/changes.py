@@ -7,6 +7,7 @@ every target file and every part of a root has its line.
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -146,6 +147,11 @@ def _keys_of(subject: str, enrolment: Enrolment) -> Iterator[Change]:
         yield Change(subject, f"signing key {entry.key_id.hex()}, from {_time(entry.valid_from)}{end}")
     sealing = enrolment.sealing_key
     yield Change(subject, "no sealing key" if sealing is None else f"sealing key {sealing.key_id.hex()}")
+    for checkpoint in enrolment.checkpoint_keys:
+        yield Change(subject, f"checkpoint key {checkpoint.key_id.hex()}")
+    if enrolment.tls_request:
+        digest = hashlib.sha256(enrolment.tls_request.encode()).hexdigest()
+        yield Change(subject, f"TLS request {digest}")
 
 
 def _audience_changes(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 
 from almenara.errors import DirectoryRefused
 from almenara.trust.changes import changes
 from almenara.trust.directory import AudienceKind, MemberStatus
 from almenara.trust.enrolment import make_enrolment, read_enrolment
 from almenara.trust.judged import judge
+from almenara.trust.keys import CheckpointKey
 from almenara.trust.proposal import NOTHING, Base, propose
 from almenara.trust.rolekeys import next_root, rotate
 from almenara.trust.targets import (
@@ -71,6 +74,24 @@ def countersigned() -> SignedEnrolment:
     """Return PE's enrolment with a signature more, of a key that does not count."""
     signed = ENROLMENTS[PE].signed
     return msgspec.structs.replace(signed, signatures=(*signed.signatures, *ENROLMENTS[AR].signed.signatures))
+
+
+CHECKPOINT = CheckpointKey(MLDSA65PrivateKey.generate())
+
+
+def equipped() -> Enrolment:
+    return read_enrolment(
+        make_enrolment(
+            federation="ams",
+            member=PE,
+            name="Customs of PE",
+            signing_key=KEYS[PE].signing,
+            sealing_key=None,
+            checkpoint_key=CHECKPOINT,
+            tls_request=b"a request",
+            now=NOW + DAY,
+        )
+    )
 
 
 def renamed() -> Enrolment:
@@ -202,6 +223,16 @@ CASES: dict[str, tuple[dict[str, bytes | None], list[str]]] = {
             "member PE: name SUNAT (was Customs of PE)",
             f"member PE: signing key {KEYS[PE].signing.key_id.hex()}, from 2026-11-25 09:30:00Z",
             "member PE: no sealing key",
+        ],
+    ),
+    "a key for checkpoints and another TLS request": (
+        {member_target(PE): member("PE", enrolment=equipped().signed)},
+        [
+            "member PE: new enrolment, signed with its key of before",
+            f"member PE: signing key {KEYS[PE].signing.key_id.hex()}, from 2026-11-25 09:30:00Z",
+            "member PE: no sealing key",
+            f"member PE: checkpoint key {CHECKPOINT.key_id.hex()}",
+            f"member PE: TLS request {hashlib.sha256(b'a request').hexdigest()}",
         ],
     ),
     "other signatures on the same enrolment": (
