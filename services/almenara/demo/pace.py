@@ -59,6 +59,8 @@ def intervals(members: int) -> Mapping[str, float]:
         "subscriber.watch_interval_s": max(2.0, members**2 / 100),
         "subscriber.poll_s": max(0.2, each_s),
         "subscriber.fetch_wait_s": max(0.5, 2 * each_s),
+        # A broker of so many readers answers late, and who gives up and asks again has it answer later still.
+        "subscriber.request_timeout_s": max(10.0, 60 * each_s),
         "subscriber.fetch_min_bytes": 1 if members < 20 else 1_000_000,
     }
 

@@ -179,6 +179,7 @@ async def open_node(
                 connect(
                     fetch_min=settings.subscriber.fetch_min_bytes,
                     fetch_wait_s=settings.subscriber.fetch_wait_s,
+                    request_timeout_s=settings.subscriber.request_timeout_s,
                 )
             )
             directory_reader = await stack.enter_async_context(connect())

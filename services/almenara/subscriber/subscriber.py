@@ -56,6 +56,7 @@ class SubscriberSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     poll_s: float = 0.2
     fetch_min_bytes: int = 1
     fetch_wait_s: float = 0.5
+    request_timeout_s: float = 10.0
     retry_s: float = 0.5
     withheld_after_s: float = 30.0
     watch_interval_s: float = 2.0
