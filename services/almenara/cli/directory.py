@@ -280,6 +280,10 @@ def publish(paths: Sequence[Path], folder: Path | None, output_folder: Path | No
     _copy(repository, output_folder)
     if (home / SETTINGS_FILE).exists():
         bring_to_cluster(Federation.open(home))
+    if any(name.startswith("members/") for proposal in proposals for name in proposal.files):
+        click.echo(
+            "next: for each member that was admitted, the same command again, which writes its admission"
+        )
 
 
 @directory.command()

@@ -105,7 +105,9 @@ def test_holders_admit_a_member_in_turn(site: Site) -> None:
     waits = site.home / "proposals" / "targets-2.json"
     assert "1 more of: Ana" in site.fails(3, "directory", "publish", waits)
     assert f"almenara directory publish {waits.name}" in site.sign("targets-2.json", "ana")
-    assert "published: version 2" in site.publish("targets-2.json")
+    published = site.publish("targets-2.json")
+    assert "published: version 2" in published
+    assert "the same command again" in published
     site.ok(*admit)
     assert json.loads(enrolment.with_name("admission.json").read_text())["member"] == "PE"
 
