@@ -86,8 +86,8 @@ def leave(member: str, folder: Path, reason: str) -> None:
 def revoke_certificate(member: str, folder: Path) -> None:
     """Take all access from a member's TLS certificates issued so far (the coordinator).
 
-    For a certificate that is in other hands. The member itself stays, with its keys; its node waits
-    until it is admitted again, which issues a certificate of the next generation.
+    For a certificate that is in other hands. The member itself stays, with its signing and sealing
+    keys; its node waits for a certificate of the next generation: `member renew`, `member admit`.
 
     \b
     Example:
@@ -95,8 +95,10 @@ def revoke_certificate(member: str, folder: Path) -> None:
     """
     federation, entry = _change(member, folder, "revoke-certificate", "")
     click.echo(f"{entry.id}: its certificates up to generation {entry.generation - 1} are revoked")
-    click.echo("next: let it make a new TLS key if that one is lost, and issue a certificate with")
-    click.echo(f"  almenara member admit {entry.id}/enrolment.json --federation {federation.folder}")
+    click.echo("next: the member asks for another, with a new key if that one is in other hands")
+    click.echo("  almenara member renew --new-key")
+    click.echo("and sends renewal.json, from which this issues it:")
+    click.echo(f"  almenara member admit {entry.id}/renewal.json --federation {federation.folder}")
 
 
 def _change(member: str, folder: Path, change: str, reason: str) -> tuple[Federation, Member]:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from federation_site import FederationSite
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]  # a broker starts twice
 
 ENDED_S = 60.0
 """Within which an open connection must be gone (DESIGN 4, THREATS 13)."""
