@@ -5,6 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LAST = datetime(9000, 1, 1, tzinfo=UTC)
+"""No time that somebody signs may be later, or before the epoch: sums with it must stay within datetime."""
+
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -21,3 +24,8 @@ def to_micros(moment: datetime) -> int:
 def from_micros(micros: int) -> datetime:
     """Return the aware UTC time of that many microseconds since the epoch."""
     return EPOCH + timedelta(microseconds=micros)
+
+
+def is_usable(moment: datetime | None) -> bool:
+    """Tell whether a time of others can be compared and added to; None is no time."""
+    return moment is None or (moment.tzinfo is not None and EPOCH <= moment < LAST)

@@ -6,6 +6,7 @@ changed as it stands, so that one corpus serves all depths.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from hashlib import sha256
 from random import Random
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,6 +15,7 @@ import msgspec
 
 from almenara.errors import AlmenaraError
 from almenara.trust.enrolment import ENROLMENT_TYPE, EnrolmentSignature, SignedEnrolment
+from almenara.trust.exported import ExportedRecord
 from almenara.trust.signer import make_statement, sign_record
 from almenara.wire.padding import BATCH_MAX
 from almenara.wire.records import (
@@ -90,6 +92,14 @@ def as_file(data: bytes, max_size: int, seed: int, change: Change) -> bytes:
     if len(data) < 2 or seed % 16 == 0:
         return change(data, max_size)
     return data[:1] + as_json(data[1:], max_size - 1, seed, change)
+
+
+def resummed(data: bytes, max_size: int, seed: int, change: Change) -> bytes:
+    """Change one value of an exported file, and make its checksum and its one form again."""
+    made = as_json(data, max_size, seed, change)
+    with suppress(msgspec.DecodeError, UnicodeDecodeError):
+        made = msgspec.json.decode(made, type=ExportedRecord).to_bytes()
+    return made if len(made) <= max_size else data
 
 
 def reenrolled(data: bytes, max_size: int, seed: int, change: Change) -> bytes:

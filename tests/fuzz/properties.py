@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from almenara.errors import AlmenaraError, MessageRefused
+from almenara.errors import AlmenaraError, Held, MessageRefused
 from almenara.model.ids import REGION
 from almenara.model.json import message_json, parse_message
 from almenara.model.rules import check
@@ -31,8 +31,11 @@ from almenara.trust.admit import (
 )
 from almenara.trust.enrolment import read_enrolment, verify_enrolment
 from almenara.trust.exported import parse_exported, verify_exported
+from almenara.trust.keybackup import read_backup
 from almenara.trust.keys import load_sealing_key, load_signing_key
+from almenara.trust.proposal import merged, parse_proposal
 from almenara.trust.refresh import refresh
+from almenara.trust.renewal import is_renewal, read_renewal, verify_renewal
 from almenara.trust.targets import build_directory
 from almenara.wire.messages import decode_batch, decode_message, encode_batch, encode_message
 from almenara.wire.records import (
@@ -47,14 +50,17 @@ from almenara.wire.records import (
     parse_statement,
     without_content,
 )
-from conformance.federation import CL, KEYS, NOW, SENDER_KEYS
-from fuzz.world import DIRECTORY, FILES, STREAM, published
+from conformance.cases import FIRST
+from conformance.federation import CL, KEYS, NOW, PE, SENDER_KEYS
+from fuzz.world import DIRECTORY, FILES, GOLDEN, STREAM, published
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from almenara.model.messages import Message
 
+GOLDEN_RECORD = FIRST.record
+PE_ENROLMENT = verify_enrolment(GOLDEN.members[PE].enrolment)
 SENDER_KEY_BY_ID = {key.id: key for key in SENDER_KEYS.values()}
 
 
@@ -112,7 +118,14 @@ def enrolment(data: bytes) -> None:
 
 def directory(data: bytes) -> None:
     """Build the directory with one of its files replaced, as a quorum of coordinators could."""
-    build_directory(msgspec.structs.replace(FILES, targets=_with_one(FILES.targets, data)))
+    built = build_directory(msgspec.structs.replace(FILES, targets=_with_one(FILES.targets, data)))
+    built.standing(NOW)
+    for audience in built.audiences.values():
+        audience.is_open(NOW, tolerance=timedelta(minutes=5))
+        audience.is_over(NOW)
+        built.sealing_slots(audience.id)
+    with suppress(AlmenaraError, Held):
+        admit(GOLDEN_RECORD, stream=STREAM, directory=built, now=NOW)
 
 
 def refreshed(data: bytes) -> None:
@@ -124,6 +137,24 @@ def refreshed(data: bytes) -> None:
         )
     # A root that is a year old and a version that nobody points to may be damaged without effect.
     assert verified.targets == FILES.targets, "the directory is not what was signed"
+
+
+def renewal(data: bytes) -> None:
+    """Read a request for the next certificate, and judge it."""
+    is_renewal(data)
+    verify_renewal(read_renewal(data), enrolment=PE_ENROLMENT, now=NOW)
+
+
+def proposal(data: bytes) -> None:
+    """Read what coordinators pass on, and merge it with itself."""
+    read = parse_proposal(data)
+    assert merged(read, read) == read, "with itself it is another proposal"
+    assert parse_proposal(read.to_bytes()) == read, "written again it is another proposal"
+
+
+def backup(data: bytes) -> None:
+    """Read what a backup says in clear."""
+    read_backup(_file(data))
 
 
 def admission(data: bytes) -> None:

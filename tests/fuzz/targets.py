@@ -8,11 +8,28 @@ import msgspec
 
 from almenara.trust.admission import Admission
 from almenara.trust.exported import ExportedRecord
-from conformance.cases import ITEMS, batch, good, refused
-from conformance.federation import AR, FEDERATION, HERE, KEYS, NOW, PE, secret
+from almenara.trust.keybackup import BackupHeader
+from almenara.trust.proposal import Part, Proposal, RoleSignature
+from almenara.trust.renewal import make_renewal
+from almenara.wire.avro import canonical_form
+from almenara.wire.records import without_content
+from almenara.wire.seal import statement_key
+from conformance.cases import FIRST, FORK, ITEMS, KINDS, LIST, batch, good, refused
+from conformance.federation import (
+    AR,
+    EPOCHS,
+    FEDERATION,
+    HERE,
+    KEYS,
+    NOW,
+    PE,
+    SENDER_KEYS,
+    context,
+    secret,
+)
 from fuzz import properties
 from fuzz.bounds import CPU_MS_MAX
-from fuzz.mutators import as_file, as_it_stands, as_json, reenrolled, resigned
+from fuzz.mutators import as_file, as_it_stands, as_json, reenrolled, resigned, resummed
 from fuzz.world import FILES, GOLDEN, STREAM, published
 
 if TYPE_CHECKING:
@@ -21,8 +38,8 @@ if TYPE_CHECKING:
     from fuzz.mutators import Mutator
 
 
-WHOLE_MS = 200
-"""What a whole directory may take: some 25 ms for each of its files signed and right."""
+WHOLE_MS = 400
+"""What a whole directory may take: some 50 ms where all is signed, hybrid, and right."""
 
 
 class Target(NamedTuple):
@@ -88,17 +105,41 @@ def _key_files() -> Iterator[bytes]:
         )
 
 
+def _renewals() -> Iterator[bytes]:
+    yield make_renewal(
+        federation=FEDERATION, member=PE, tls_request=b"x", signing_keys=[KEYS[PE].signing], now=NOW
+    )
+
+
+def _proposals() -> Iterator[bytes]:
+    signature = RoleSignature(key_id="0" * 64, signature=b"x")
+    part = Part(role="targets", base=3, metadata=b"{}", signatures=(signature,))
+    yield Proposal(proposed_by="PE", proposed_at=NOW, parts=(part,), files=FILES.targets).to_bytes()
+
+
+def _backups() -> Iterator[bytes]:
+    header = BackupHeader(federation=FEDERATION, member=PE, root_fingerprint="0" * 64, made_at=NOW)
+    plain = {"format": "almenara-backup-v1", "salt": b"", "nonce": b"", "sealed": b"x"}
+    yield msgspec.json.encode(msgspec.structs.asdict(header) | plain)
+
+
 def _exports() -> Iterator[bytes]:
     shown = published()
-    yield ExportedRecord(
+    plain = ExportedRecord(
         audience=STREAM.audience,
         publisher=STREAM.publisher,
-        record=next(_records()),
+        record=FIRST.record,
         root=shown.root,
         directory=shown.files,
         directory_at=NOW,
         exported_at=NOW,
+    )
+    yield plain.to_bytes()
+    k_s = statement_key(SENDER_KEYS["K1"].key, context(PE, epoch=EPOCHS[0]), 0)
+    yield msgspec.structs.replace(
+        plain, k_s=k_s, schema=canonical_form("Batch").decode(), links=(without_content(LIST.record),)
     ).to_bytes()
+    yield msgspec.structs.replace(plain, record=KINDS.record, rival=without_content(FORK.record)).to_bytes()
 
 
 TARGETS = {
@@ -109,9 +150,12 @@ TARGETS = {
     "enrolment": Target(properties.enrolment, _enrolments, 8_192, reenrolled),
     "directory": Target(properties.directory, lambda: _each(FILES.targets), 16_384, as_file),
     "refreshed": Target(
-        properties.refreshed, lambda: _each(published().files), 16_384, as_file, WHOLE_MS, lasts=False
+        properties.refreshed, lambda: _each(published().files), 65_536, as_file, WHOLE_MS, lasts=False
     ),
+    "renewal": Target(properties.renewal, _renewals, 8_192, as_json),
+    "proposal": Target(properties.proposal, _proposals, 65_536, as_json),
+    "backup": Target(properties.backup, _backups, 4_096, as_json),
     "admission": Target(properties.admission, _admissions, 8_192, as_json),
     "key_file": Target(properties.key_file, _key_files, 4_096, as_json),
-    "exported": Target(properties.exported, _exports, 262_144, as_json, WHOLE_MS, lasts=False),
+    "exported": Target(properties.exported, _exports, 262_144, resummed, WHOLE_MS, lasts=False),
 }

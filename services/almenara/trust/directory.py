@@ -112,8 +112,9 @@ class Audience(msgspec.Struct, frozen=True, kw_only=True):
 
         Readers give a tolerance: the author's clock and directory are not theirs.
         """
-        return (self.opens_at is None or self.opens_at <= now + tolerance) and (
-            self.closes_at is None or now - tolerance < self.closes_at
+        # The directory's times bear a sum; what a member calls now may be the last microsecond there is.
+        return (self.opens_at is None or self.opens_at - tolerance <= now) and (
+            self.closes_at is None or now < self.closes_at + tolerance
         )
 
     @property

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PublicKey
 from cryptography.hazmat.primitives.hpke import MLKEM768X25519PublicKey
 
+from almenara.clock import is_usable
 from almenara.errors import Code, DirectoryRefused, Refused
 from almenara.model.ids import MemberId, federation_name, member_id
 from almenara.trust.keys import checkpoint_public, sealing_public, signing_public
@@ -311,6 +312,9 @@ def _decode_payload(data: bytes) -> _Payload:
     # One form only: a JSON object can state a field twice, and readers could differ in which counts.
     if _ENCODER.encode(payload) != data:
         raise _refused(payload.member, "its payload is not in canonical form")
+    times = [time for key in payload.signing_keys for time in (key.valid_from, key.valid_until)]
+    if not all(map(is_usable, (*times, payload.made_at))):
+        raise _refused(payload.member, "a time without its zone, or outside 1970 to 8999")
     if not (payload.name.isprintable() and 0 < len(payload.name) <= NAME_MAX):
         raise _refused(payload.member, f"its name is not 1 to {NAME_MAX} printable characters")
     return payload

@@ -25,6 +25,7 @@ import msgspec
 from tuf.api.metadata import Metadata, Root, Targets
 from tuf.api.serialization import DeserializationError
 
+from almenara.clock import is_usable
 from almenara.errors import Code, DirectoryRefused, RecordRefused, Refused, StatementRefused, Unavailable
 from almenara.hidden import Hiding
 from almenara.model.ids import AudienceId, MemberId, Stream, audience_id, member_id
@@ -176,6 +177,10 @@ def parse_exported(data: bytes) -> ExportedRecord:
         raise RecordRefused(
             Code.MALFORMED, f"{_SUBJECT}: not one ({exc}); write it with: almenara inbox export"
         ) from exc
+    if not (is_usable(exported.directory_at) and is_usable(exported.exported_at)):
+        raise RecordRefused(
+            Code.MALFORMED, f"{_SUBJECT}: a time without its zone, or outside 1970 to 8999; export it again"
+        )
     if exported.checksum != exported.sha256:
         raise RecordRefused(
             Code.MALFORMED, f"{_SUBJECT}: damaged, its checksum is another; export or copy it again"

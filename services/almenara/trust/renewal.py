@@ -89,7 +89,7 @@ def is_renewal(data: bytes) -> bool:
     """Tell whether a file is a renewal request and not an enrolment."""
     try:
         _SIGNED.decode(data)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return False
     return True
 
@@ -103,7 +103,7 @@ def read_renewal(data: bytes) -> Renewal:
         payload = _PAYLOAD.decode(signed.renewal)
         federation = federation_name(payload.federation)
         member = member_id(payload.member)
-    except (msgspec.DecodeError, Refused) as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError, Refused) as exc:
         raise _refused("renewal", f"not of its shape ({exc})") from exc
     return Renewal(
         federation=federation,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import msgspec
 
+from almenara.clock import is_usable
 from almenara.errors import Code, DirectoryRefused, Refused
 from almenara.model.ids import REGION, AudienceId, MemberId, audience_id, federation_name, member_id
 from almenara.trust.directory import Audience, AudienceKind, Directory, Expiries, Member, MemberStatus
@@ -30,6 +31,10 @@ PAIR_MEMBERS = 2
 _Count = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 _Hex32 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 _T = TypeVar("_T")
+
+
+DAYS_MAX = 36_500
+"""Days of an audience's retention that a reader accepts: a century, which every sum of times can hold."""
 
 
 class MemberFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -179,6 +184,8 @@ def _audience(
     name: AudienceId, file: AudienceFile, members: dict[MemberId, Member], targets: dict[str, bytes]
 ) -> Audience:
     target = audience_target(name)
+    if not (is_usable(file.opens_at) and is_usable(file.closes_at) and 0 < file.retention_days <= DAYS_MAX):
+        raise _refused(target, f"a time that is none, or a retention outside 1 to {DAYS_MAX} days")
     try:
         audience_id(name)
         listed = frozenset(member_id(member) for member in file.members)
