@@ -171,9 +171,9 @@ def refusals(connection: Connection, *, limit: int = 1000) -> list[Refusal]:
 def refusal_counts(connection: Connection) -> dict[str, int]:
     """Return how many refusals each code has seen in this store's life."""
     rows = connection.execute(
-        select(refusal_count.c.code, func.sum(refusal_count.c.count).label("n")).group_by(
-            refusal_count.c.code
-        )
+        select(refusal_count.c.code, func.sum(refusal_count.c.count).label("n"))
+        .where(refusal_count.c.count > 0)
+        .group_by(refusal_count.c.code)
     )
     return {row.code: row.n for row in rows}
 
