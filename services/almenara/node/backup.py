@@ -1,7 +1,8 @@
 """What does a backup of a member's keys hold, and how does a folder come out of it?
 
-It holds all private keys, those that only open what is retained too, certificates, settings, enrolment
-and admission, but not the store: that changes with every message, and a copy of it is old at once.
+It holds all private keys, those that only open what is retained too, certificates, settings, enrolment,
+admission, and how far the member had spoken, but not the store: that changes with every message, and
+a copy of it is old at once.
 
 Restored into a folder beside its place, each key checked against its id, then moved there; a crash
 leaves a `.new-...` folder and no settings.
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from almenara.node.settings import MemberSettings
 
+_MARKS = "keys/said.json"
 _FOLDER_MODE = 0o700
 _PUBLIC_MODE = 0o644
 _PUBLIC = frozenset(
@@ -114,6 +116,7 @@ def _copied(settings: MemberSettings) -> dict[str, Path]:
         "keys/tls.pem": settings.certificate_path,
         "keys/ca.pem": settings.ca_path,
         "keys/root.json": settings.root_path,
+        _MARKS: settings.marks_path,
         "enrolment.json": settings.enrolment_path,
         "admission.json": settings.admission_path,
     }
@@ -144,7 +147,7 @@ def _lay_out(folder: Path, files: dict[str, bytes], *, new: bytes | None) -> Non
     for name, data in files.items():
         path = folder / name
         public = name in _PUBLIC
-        if path.suffix == ".json" and not public:
+        if path.suffix == ".json" and not public and name != _MARKS:
             content = rewrapped(path, data, passphrase=None, new=new)
         else:
             content = data

@@ -46,7 +46,7 @@ def key_files(settings: MemberSettings) -> tuple[Path, ...]:
 
     What `member recover` put aside gives no key.
     """
-    passed_over = (settings.root_path, settings.keys / LOST)
+    passed_over = (settings.root_path, settings.marks_path, settings.keys / LOST)
     found = {path for path in settings.keys.rglob("*.json") if not {path, path.parent} & {*passed_over}}
     if (following := key_path(settings.next_signing_key_uri)) is not None:
         found.add(following)

@@ -47,6 +47,8 @@ def member(tmp_path: Path) -> MemberSettings:
     rotate(settings, signing=False, sealing=True, now=NOW + timedelta(hours=1))
     (settings.keys / "retired").mkdir(mode=0o700)
     create_signing_key(settings.keys / "retired" / "signing-old.json", passphrase=None)
+    settings.marks_path.touch(mode=0o600)
+    settings.marks_path.write_text('{"region": [1, 2]}')
     return settings
 
 
@@ -158,6 +160,7 @@ def test_a_restored_folder_is_the_member_again(member: MemberSettings, tmp_path:
     retired = settings.keys / "retired" / "signing-old.json"
     assert load_signing_key(f"file:{retired}", passphrase=None).key_id == old
     assert settings.enrolment_path.read_bytes() == enrolment
+    assert settings.marks_path.read_text() == '{"region": [1, 2]}', "how far the member had spoken"
     assert open_member(settings, now=NOW).root
     assert {path.stat().st_mode & 0o777 for path in (*key_files(settings), settings.tls_key_path)} == {0o600}
 
