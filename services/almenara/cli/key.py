@@ -136,9 +136,9 @@ def backup(config: Path, output: Path, passphrase_file: Path | None) -> None:
 def restore(file: Path, state: Path, passphrase_file: Path | None, keys_passphrase_file: Path | None) -> None:
     """Make a member's folder out of a backup of its keys; nothing is overwritten.
 
-    Every key is checked against its id. The store is not in a backup. If it is lost, the node finds what
-    it said on the broker, opens a new epoch on each stream, and reads again what is still retained. If an
-    older copy of the store is put back, or streams shows STOPPED: almenara epoch open.
+    Every key is checked against its id. The store is not in a backup. If it is lost, the node reads again
+    what the broker still retains, and publishes once its administrator has let it open a new epoch, as
+    also where an older copy of the store is put back: almenara epoch open.
 
     \b
     Example:
@@ -157,8 +157,8 @@ def restore(file: Path, state: Path, passphrase_file: Path | None, keys_passphra
     click.echo("")
     click.echo("the store is not part of a backup. If it is lost, run")
     click.echo(f"  almenara node run --config {state / 'member.toml'}")
-    click.echo("and each stream of this member opens a new epoch with its next statement. If an older copy")
     click.echo(
-        "of the store is put back, or almenara streams shows STOPPED, stop the node, run this, start it"
+        "which reads again what is retained. This member published before, so it must open a new epoch"
     )
+    click.echo("before it publishes: stop the node, run this, and start the node again")
     click.echo(f"  almenara epoch open --config {state / 'member.toml'}")
