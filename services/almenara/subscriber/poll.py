@@ -194,6 +194,7 @@ class Poll:
             case chain.Unproven():
                 self._pass_over(state, verified, received.offset)
             case chain.OldEpoch():
+                state.passed_over = True  # an epoch still to come may stand by it
                 self._refuse(state, received, too_late(verified))
             case _:
                 assert_never(step)
