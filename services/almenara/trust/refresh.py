@@ -72,10 +72,11 @@ def refresh(files: Mapping[str, bytes], *, cache: Path, root: bytes, now: dateti
 
     Raises DirectoryRefused DIRECTORY_INVALID if the files do not prove themselves, Unavailable
     DIRECTORY_MISSING if some have not come yet, Unavailable DIRECTORY_EXPIRED if none newer than
-    an expired one are shown. A crash leaves a cache that the next refresh goes on from.
+    an expired one are shown, Unavailable STORE_FULL if the cache cannot be written. A crash leaves a
+    cache that the next refresh goes on from.
     """
-    cache.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
+        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
         _require_hybrid_roots(files, root)
         updater = Updater(
             str(cache),
@@ -94,6 +95,10 @@ def refresh(files: Mapping[str, bytes], *, cache: Path, root: bytes, now: dateti
             Code.DIRECTORY_EXPIRED,
             f"directory: {exc}; the coordinator must sign a newer one",
             retry_after_s=60,
+        ) from exc
+    except OSError as exc:
+        raise Unavailable(
+            Code.STORE_FULL, f"{cache}: cannot be written ({exc.strerror}); free some space on its disk"
         ) from exc
     except (RepositoryError, DownloadLengthMismatchError) as exc:
         raise DirectoryRefused(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import click
 import pytest
@@ -11,6 +12,9 @@ import pytest
 from almenara.cli.__main__ import COMMANDS, almenara
 from almenara.cli.app import run
 from almenara.errors import Code, Fault, MessageRefused, Misconfigured, Refused, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SLOW = ("aiohttp", "aiokafka", "cryptography", "fastavro", "kafka", "rich", "sqlalchemy", "structlog", "tuf")
 
@@ -26,6 +30,14 @@ def test_help_imports_no_slow_library(arguments: list[str]) -> None:
     assert shown.stdout.splitlines()[-1] == "slow: [] status: 0"
 
 
+def _leaves(command: click.Command) -> Iterator[click.Command]:
+    if not isinstance(command, click.Group):
+        yield command
+        return
+    for below in command.commands.values():
+        yield from _leaves(below)
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_in_the_list_is_there_and_shows_an_example(
     name: str, capsys: pytest.CaptureFixture[str]
@@ -33,9 +45,8 @@ def test_a_command_in_the_list_is_there_and_shows_an_example(
     assert run(almenara, [name, "--help"]) == 0
     assert "Usage: almenara " in capsys.readouterr().out
     command = almenara.get_command(click.Context(almenara), name)
-    leaves = command.commands.values() if isinstance(command, click.Group) else [command]
-    for leaf in leaves:
-        assert leaf is not None
+    assert command is not None
+    for leaf in _leaves(command):
         assert f"almenara {name}" in (leaf.help or ""), leaf.name
 
 

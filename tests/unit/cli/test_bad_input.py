@@ -238,6 +238,10 @@ def test_a_home_that_cannot_be_written_is_named(site: MemberSite, monkeypatch: p
     one_line(site.almenara("inbox", "list"), 2, "/sys/almenara", "[STORE_MISSING]")
 
 
+DIRECTORY_BYTES = 96 * 1024
+"""Enough for each file of a small directory, and too little for a message as large."""
+
+
 @contextmanager
 def full_disk(limit: int) -> Iterator[None]:
     """Let no file of this process grow beyond the limit (Python ignores SIGXFSZ)."""
@@ -251,10 +255,15 @@ def full_disk(limit: int) -> Iterator[None]:
 
 def test_a_full_disk_is_named_and_nothing_accepted_is_lost(site: MemberSite) -> None:
     site.receive()
-    with full_disk(4096):
-        shown = site.almenara("publish", site.folder / "message.json")
-    one_line(shown, 3, "almenara.db", "disk is full", "[STORE_FULL]")
-    assert site.almenara("publish", site.folder / "message.json").status == 0
+    large = site.folder / "large.json"
+    large.write_text(
+        json.dumps(alert(texts=[{"lang": "es", "title": "Cigarrillos", "narrative": "x" * DIRECTORY_BYTES}]))
+    )
+    for limit, full in ((4096, "cannot be written"), (DIRECTORY_BYTES, "almenara.db: the disk is full")):
+        with full_disk(limit):
+            shown = site.almenara("publish", large)
+        one_line(shown, 3, full, "free", "[STORE_FULL]")
+    assert site.almenara("publish", large).status == 0
     (own,) = (row for row in site.almenara("streams", "-o", "json").json if row["own"])
     assert own["head"] == 1
 
