@@ -10,7 +10,7 @@ from almenara.errors import Code, Fault, MessageRefused
 from almenara.model.codes import BARRED_WHEN_CLOSED, Kind
 from almenara.model.json import shaped
 from almenara.model.rules import check
-from almenara.publisher.groups import Accepted, room, stands_alone
+from almenara.publisher.groups import Accepted, stands_alone
 from almenara.wire.messages import content_hash, encode_message
 
 if TYPE_CHECKING:
@@ -54,9 +54,6 @@ def accept(
     if faults:
         raise MessageRefused(list(dict.fromkeys(faults)))
     item = encode_message(message)
-    if len(item) > room(recipients):
-        text = f"{len(item)} bytes encoded, at most {room(recipients)} fit a statement; shorten its texts"
-        raise MessageRefused([Fault(Code.OVERSIZE, "$", text)])
     readers = recipients or sorted(entry.members)
     return Accepted(
         audience=audience,

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from almenara.store.inbox import ChainRow
     from almenara.wire.chain import OpenGap
 
-EXCEPTED_MAX = 100
-"""Ranges of unopened statements a stream: 200 streams with so many still fit one statement."""
+EXCEPTED_MAX = 1000
+"""Ranges of unopened statements in a receipt, shared by its streams: with 200 streams it fits a message."""
 
 UNOPENED_MAX = 1000
 """Unopened statements looked at; one code after another they are few ranges."""
@@ -90,6 +90,7 @@ def vector(connection: Connection, audience: AudienceId) -> tuple[Received, ...]
     the author must never count it as received (THREATS 30).
     """
     gaps = inbox.gaps(connection)
+    rows = [row for row in inbox.chains(connection).values() if row.audience == audience and row.seq >= 0]
     return tuple(
         Received(
             publisher=row.publisher,
@@ -100,15 +101,15 @@ def vector(connection: Connection, audience: AudienceId) -> tuple[Received, ...]
                 row,
                 gaps.get(row.stream, ()),
                 inbox.unopened(connection, row.stream, row.epoch, limit=UNOPENED_MAX),
+                room=max(1, EXCEPTED_MAX // len(rows)),
             ),
         )
-        for row in inbox.chains(connection).values()
-        if row.audience == audience and row.seq >= 0
+        for row in rows
     )
 
 
 def _excepted(
-    row: ChainRow, gaps: Sequence[OpenGap], unopened: Sequence[tuple[int, str]]
+    row: ChainRow, gaps: Sequence[OpenGap], unopened: Sequence[tuple[int, str]], *, room: int
 ) -> tuple[Excepted, ...]:
     found = _ranges(unopened)
     for gap in gaps:
@@ -119,8 +120,8 @@ def _excepted(
         found.append(Excepted(first_seq=0, last_seq=row.anchor_seq - 1, code="BEFORE_ANCHOR"))
     found.sort(key=lambda excepted: excepted.first_seq)
     known_from = unopened[0][0] if len(unopened) == UNOPENED_MAX else 0
-    if len(found) > EXCEPTED_MAX:
-        known_from = max(known_from, found[-EXCEPTED_MAX].first_seq)
+    if len(found) > room:
+        known_from = max(known_from, found[-room].first_seq)
     kept = [excepted for excepted in found if excepted.first_seq >= known_from]
     if known_from > 0:
         kept.insert(0, Excepted(first_seq=0, last_seq=known_from - 1, code=OLDER_UNOPENED))

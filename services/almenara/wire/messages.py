@@ -27,11 +27,18 @@ if TYPE_CHECKING:
 MESSAGES_MAX = 512
 """One statement holds at most so many messages (DESIGN 3), so that one refused costs few others."""
 
+MESSAGE_MAX = 48 * 1024
+"""Bytes of one message: narratives in four languages and some hundred goods. Lists of empty items, of
+which a few bytes make many, cost a reader no more than its share of these."""
+
 RECIPIENTS_MAX = 1_000
 """One list names at most so many members; the largest federation planned for has 186."""
 
 MEMBER_BYTES_MAX = 18
 """The longest member id: `X-` and 16 letters or digits (model/ids.py)."""
+
+_WINDOW_STEP = MESSAGE_MAX // 8
+"""A longer batch is decoded through a window that is cut anew after so many bytes: few copies."""
 
 _END_OF_ARRAY = b"\x00"
 _LONG = range(-(2**63), 2**63)
@@ -64,7 +71,8 @@ def encode_message(message: Message) -> bytes:
     """Return the item that `encode_batch` joins. The recipients are no part of it.
 
     Raises MessageRefused, naming the field, for a value that the wire cannot carry: text with a lone
-    surrogate, an integer beyond 64 bits, the nil UUID, the first microsecond of 1970.
+    surrogate, an integer beyond 64 bits, the nil UUID, the first microsecond of 1970; OVERSIZE for a
+    message above MESSAGE_MAX.
     """
     try:
         row = _MESSAGE.write(message)
@@ -72,9 +80,13 @@ def encode_message(message: Message) -> bytes:
         raise MessageRefused([unfit.fault()]) from unfit
     del row["recipients"]
     try:
-        return avro.encode_bare("Message", row)
+        item = avro.encode_bare("Message", row)
     except (UnicodeEncodeError, OverflowError) as exc:
         raise MessageRefused(list(_unencodable(row, "$"))) from exc
+    if len(item) > MESSAGE_MAX:
+        text = f"{len(item)} bytes encoded; want at most {MESSAGE_MAX}: shorten its texts, or make two of it"
+        raise MessageRefused([Fault(Code.OVERSIZE, "$", text)])
+    return item
 
 
 def _unencodable(value: object, path: str) -> Iterator[Fault]:
@@ -114,7 +126,7 @@ def decode_batch(data: bytes) -> Batch:
 
     One faulty message does not spoil the others: its refusal stands in its place. Raises
     StatementRefused if the batch as a whole is not of its schema: OVERSIZE, UNKNOWN_SCHEMA, MALFORMED,
-    or NOT_CANONICAL for arrays in several blocks.
+    or NOT_CANONICAL for arrays in several blocks. A message above MESSAGE_MAX is MALFORMED.
     """
     try:
         avro.require_prefix("Batch", data, cap=BATCH_MAX)
@@ -122,17 +134,22 @@ def decode_batch(data: bytes) -> Batch:
         count, at = avro.decode_long(data, at)
         if not 0 <= count <= MESSAGES_MAX:
             raise _malformed(f"{count} messages, want at most {MESSAGES_MAX}")
-        rows, items = [], []
+        messages, items, window, base = [], [], b"", at - _WINDOW_STEP - 1
         for _ in range(count):
-            row, end = avro.decode_bare("Message", data, at)
-            rows.append(row)
+            if at - base > _WINDOW_STEP:
+                window, base = data[at : at + _WINDOW_STEP + MESSAGE_MAX], at
+            row, stop = avro.decode_bare("Message", window, at - base)
+            end = base + stop
+            if end - at > MESSAGE_MAX:
+                raise _malformed(f"a message of {end - at} bytes, want at most {MESSAGE_MAX}")
+            messages.append(_read(row, recipients))
             items.append(data[at:end])
             at = end
     except RecordRefused as exc:
         raise StatementRefused(exc.code, exc.text) from exc
     if data[at:] != (_END_OF_ARRAY if count else b""):
         raise _malformed("its messages do not end it in one block")
-    return Batch(recipients, tuple(_read(row, recipients) for row in rows), tuple(items))
+    return Batch(recipients, tuple(messages), tuple(items))
 
 
 def decode_message(item: bytes, recipients: tuple[MemberId, ...]) -> Message:

@@ -238,8 +238,8 @@ def test_a_home_that_cannot_be_written_is_named(site: MemberSite, monkeypatch: p
     one_line(site.almenara("inbox", "list"), 2, "/sys/almenara", "[STORE_MISSING]")
 
 
-DIRECTORY_BYTES = 96 * 1024
-"""Enough for each file of a small directory, and too little for a message as large."""
+DIRECTORY_BYTES = 80 * 1024
+"""Enough for each file of a small directory, and too little for a store that takes in a large message."""
 
 
 @contextmanager
@@ -257,7 +257,7 @@ def test_a_full_disk_is_named_and_nothing_accepted_is_lost(site: MemberSite) -> 
     site.receive()
     large = site.folder / "large.json"
     large.write_text(
-        json.dumps(alert(texts=[{"lang": "es", "title": "Cigarrillos", "narrative": "x" * DIRECTORY_BYTES}]))
+        json.dumps(alert(texts=[{"lang": "es", "title": "Cigarrillos", "narrative": "x" * 45_000}]))
     )
     for limit, full in ((4096, "cannot be written"), (DIRECTORY_BYTES, "almenara.db: the disk is full")):
         with full_disk(limit):

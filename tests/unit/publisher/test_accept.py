@@ -13,10 +13,8 @@ from almenara.model.codes import BARRED_WHEN_CLOSED, Kind, Language, Tlp
 from almenara.model.ids import AudienceId, MemberId
 from almenara.model.messages import Text
 from almenara.publisher.accept import accept, may_confirm
-from almenara.publisher.groups import room
 from almenara.trust.targets import audience_target
-from almenara.wire.messages import decode_message, encode_batch
-from almenara.wire.padding import BUCKETS, pad
+from almenara.wire.messages import MESSAGE_MAX, decode_batch, decode_message, encode_batch
 from unit.model.drafts import ALERT, DRAFTS, PROFILE, RESULT, changed, handled
 from unit.trust.federation import AR, CL, CONDOR, NOW, PE, REGION, UY, audience_file, directory, targets
 
@@ -159,13 +157,13 @@ def with_narrative(length: int) -> Message:
     return replace(ALERT, texts=(Text(lang=Language("es"), title="Largo", narrative="x" * length),))
 
 
-@pytest.mark.parametrize("to", [None, (AR,), (AR, CL)], ids=["all", "one", "two"])
-def test_a_message_may_fill_a_statement_to_the_last_byte(to: tuple[MemberId, ...] | None) -> None:
-    length = 500_000
-    length += room(to or ()) - len(taken(with_narrative(length), to=to).item)
-    fullest = taken(with_narrative(length), to=to)
-    assert len(pad(encode_batch(fullest.recipients, [fullest.item]))) == BUCKETS[-1]
-    assert faults(message=with_narrative(length + 1), to=to) == [(Code.OVERSIZE, "$")]
+def test_a_message_has_as_many_bytes_as_a_reader_takes_and_no_more() -> None:
+    length = MESSAGE_MAX - 1_000
+    length += MESSAGE_MAX - len(taken(with_narrative(length)).item)
+    largest = taken(with_narrative(length)).item
+    assert len(largest) == MESSAGE_MAX
+    assert decode_batch(encode_batch((), [largest])).items == (largest,)
+    assert faults(message=with_narrative(length + 1)) == [(Code.OVERSIZE, "$")]
 
 
 def test_the_content_tells_who_it_is_for() -> None:

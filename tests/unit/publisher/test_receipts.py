@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from almenara.model.bodies import Receipt
-from almenara.model.ids import AudienceId
+from almenara.model.ids import AudienceId, MemberId
 from almenara.model.rules import check
 from almenara.publisher.receipts import EXCEPTED_MAX, receipt_message, vector
 from almenara.store import inbox, witness
 from almenara.store.database import Store
 from almenara.store.inbox import ChainRow
 from almenara.wire.chain import OpenGap
-from almenara.wire.messages import decode_message, encode_message
+from almenara.wire.messages import MESSAGE_MAX, decode_message, encode_message
 from unit.store.rows import AR, CL, PE, REGION, STREAM, a_hash, statement_row
 from unit.trust.federation import NOW
 
@@ -96,7 +97,7 @@ CODES = ("KEY_MISSING", "CHECK_DIGIT")
 
 @pytest.mark.parametrize(
     ("count", "codes", "ranges"),
-    [(3, ("KEY_MISSING",), 1), (90, CODES, 90), (3000, ("KEY_MISSING",), 2), (3000, CODES, 101)],
+    [(3, ("KEY_MISSING",), 1), (90, CODES, 90), (3000, ("KEY_MISSING",), 2), (3000, CODES, EXCEPTED_MAX + 1)],
     ids=["few alike", "few that differ", "many alike", "many that differ"],
 )
 @pytest.mark.parametrize("anchor", [0, 10])
@@ -120,6 +121,22 @@ def test_many_unopened_statements_do_not_spoil_what_came_after(store: Store) -> 
     store.write_now(lambda c: inbox.save_chains(c, [chain_row(2099)]))
     assert excepted(store)[-1][:2] == (1999, 1999)
     assert len(excepted(store)) == EXCEPTED_MAX + 1
+
+
+def test_a_receipt_of_many_streams_fits_a_message_whatever_was_not_opened(store: Store) -> None:
+    publishers = [MemberId(f"X-RILO{number:03}") for number in range(200)]
+    rows = [
+        replace(statement_row(seq, epoch=2, code=CODES[seq % 2]), publisher=publisher)
+        for publisher in publishers
+        for seq in range(40)
+    ]
+    heads = [chain_row(39, publisher=publisher) for publisher in publishers]
+    store.write_now(lambda c: inbox.insert_statements(c, rows))
+    store.write_now(lambda c: inbox.save_chains(c, heads))
+    found = store.read_now(lambda c: vector(c, REGION))
+    assert len(encode_message(receipt_message(found, now=NOW))) <= MESSAGE_MAX
+    first = {(each.excepted[0].first_seq, each.excepted[0].last_seq) for each in found}
+    assert first == {(0, 34)}, "what there is no room for is excepted too"
 
 
 def test_a_receipt_is_due_until_it_was_accepted_and_again_when_more_came(store: Store) -> None:

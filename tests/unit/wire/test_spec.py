@@ -15,7 +15,13 @@ from almenara.trust.enrolment import ENROLMENT_TYPE
 from almenara.trust.hybrid import ROLE_TYPE
 from almenara.trust.renewal import RENEWAL_TYPE
 from almenara.wire import avro, schema_lint
-from almenara.wire.messages import MEMBER_BYTES_MAX, MESSAGES_MAX, RECIPIENTS_MAX, encode_batch
+from almenara.wire.messages import (
+    MEMBER_BYTES_MAX,
+    MESSAGE_MAX,
+    MESSAGES_MAX,
+    RECIPIENTS_MAX,
+    encode_batch,
+)
 from almenara.wire.padding import BATCH_MAX, BUCKETS
 from almenara.wire.records import (
     GENESIS_PREV,
@@ -82,7 +88,16 @@ def test_it_numbers_the_kinds_in_the_order_of_the_union() -> None:
 
 
 def test_it_gives_the_limits_and_buckets_of_the_code() -> None:
-    for limit in (RECORD_MAX, PAYLOAD_MAX, BATCH_MAX, MESSAGES_MAX, RECIPIENTS_MAX, WRAP_BYTES, *BUCKETS):
+    for limit in (
+        RECORD_MAX,
+        PAYLOAD_MAX,
+        BATCH_MAX,
+        MESSAGE_MAX,
+        MESSAGES_MAX,
+        RECIPIENTS_MAX,
+        WRAP_BYTES,
+        *BUCKETS,
+    ):
         assert f"{limit:,}" in SPEC, limit
     assert f"| {MEMBER_BYTES_MAX} bytes |" in SPEC
     assert f"at most {schema_lint.DEPTH_MAX} levels" in SPEC.replace("\n  ", " ")

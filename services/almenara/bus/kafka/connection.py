@@ -14,6 +14,7 @@ from aiokafka.errors import (
     MessageSizeTooLargeError,
     TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
+    UnsupportedCodecError,
 )
 
 from almenara.bus.configuration import BATCH_MAX
@@ -149,6 +150,12 @@ async def named(bootstrap: str, timeout_s: float, *, topic: str | None = None) -
     except UnknownTopicOrPartitionError as exc:
         raise Unavailable(
             Code.BROKER_DOWN, f"{subject}: not on the cluster; it comes when the coordinator has synchronized"
+        ) from exc
+    except UnsupportedCodecError as exc:
+        raise Unavailable(
+            Code.BROKER_DOWN,
+            f"{subject}: the broker serves compressed records, which are not unpacked; the coordinator must "
+            "synchronize its topics (compression.type=uncompressed)",
         ) from exc
     except (KafkaError, TimeoutError) as exc:
         raise Unavailable(
