@@ -39,6 +39,21 @@ MUTANTS = (
         f"{MESSAGES}::test_what_is_no_batch_is_refused_as_a_whole",
     ),
     Mutant(
+        "a message of any size",
+        "wire/messages.py",
+        "            if end - at > MESSAGE_MAX:",
+        "            if end < at:",
+        "tests/attacks/test_message_bombs.py::test_the_largest_message_is_read_and_a_larger_one_is_not",
+    ),
+    Mutant(
+        "compressed records are unpacked",
+        "bus/kafka/__init__.py",
+        "\nrefuse_compressed_records()\n",
+        "\n",
+        "tests/attacks/test_decompression.py::"
+        "test_a_broker_that_serves_compressed_records_itself_is_told_off_before_they_are_unpacked",
+    ),
+    Mutant(
         "recipients in any order, and twice",
         "wire/messages.py",
         "    if recipients != sorted(set(recipients)):",
