@@ -10,7 +10,7 @@ import pytest
 
 from almenara import clock
 from almenara.demo import pace
-from almenara.demo.pace import UNREAD_MAX, Pace, counted, environment, intervals
+from almenara.demo.pace import UNREAD_FIRST, UNREAD_MAX, Pace, counted, environment, intervals
 from almenara.node.member_folder import init_member
 from almenara.node.settings import load_settings
 from almenara.publisher.publisher import PublisherSettings
@@ -48,7 +48,7 @@ async def test_rows_are_taken_while_readers_keep_up() -> None:
 
 async def test_rows_wait_until_enough_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pace, "LOOK_S", 0.01)  # an interval, not the behaviour
-    reading = Reading(unread=UNREAD_MAX + 1)
+    reading = Reading(unread=UNREAD_FIRST + 1)
     taking = Pace(reading, members=2, end=time.monotonic() + LONG_S)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.3):
@@ -63,7 +63,7 @@ async def test_rows_are_taken_no_more_when_the_rest_needs_the_time_that_is_left(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(pace, "LOOK_S", 0.01)
-    reading = Reading(unread=40_000)
+    reading = Reading(unread=15_000)
     taking = Pace(reading, members=2, end=time.monotonic() + 1000.0)
     assert await taking.more()
     await asyncio.sleep(0.1)
