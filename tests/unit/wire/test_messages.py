@@ -23,6 +23,7 @@ from almenara.model.ids import AudienceId, MemberId
 from almenara.model.messages import Handling, Message
 from almenara.wire import avro as codec
 from almenara.wire.messages import (
+    MESSAGE_MAX,
     MESSAGES_MAX,
     RECIPIENTS_MAX,
     UnreadableMessage,
@@ -246,6 +247,15 @@ def test_a_faulty_message_is_named_and_the_others_are_read(case: str) -> None:
     assert refusal.message_id == ID
     assert len(str(refusal)) < 500
     assert batch.messages[0] == batch.messages[2] == ALERT
+
+
+@pytest.mark.parametrize("before", [0, 10, 200])
+def test_a_message_above_its_cap_spoils_its_batch_wherever_it_stands(before: int) -> None:
+    """Where it ends is not known before it is decoded, and so much of it is not."""
+    large = _altered(lambda row: row.update(status="X" * MESSAGE_MAX))
+    with pytest.raises(StatementRefused) as refused:
+        decode_batch(encode_batch((), [ITEM] * before + [large]))
+    assert refused.value.code is Code.MALFORMED
 
 
 def test_a_message_without_its_id_is_refused_without_one() -> None:
