@@ -134,7 +134,8 @@ def decode_batch(data: bytes) -> Batch:
         count, at = avro.decode_long(data, at)
         if not 0 <= count <= MESSAGES_MAX:
             raise _malformed(f"{count} messages, want at most {MESSAGES_MAX}")
-        messages, items, window, base = [], [], b"", at - _WINDOW_STEP - 1
+        messages, items = [], []
+        window, base = data[at : at + _WINDOW_STEP + MESSAGE_MAX], at
         for _ in range(count):
             if at - base > _WINDOW_STEP:
                 window, base = data[at : at + _WINDOW_STEP + MESSAGE_MAX], at
