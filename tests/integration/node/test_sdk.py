@@ -76,8 +76,10 @@ async def test_who_has_not_confirmed_in_time_is_named(trio: NodeSite) -> None:
 
 
 async def test_a_list_is_opened_by_its_members_and_by_nobody_else(trio: NodeSite) -> None:
-    listed, after = new_alert(), new_alert()
+    earlier, listed, after = new_alert(), new_alert(), new_alert()
     async with connected(trio, "PE", "AR", "CL") as (pe, ar, cl):
+        await pe.publish(earlier)
+        await held(cl, earlier.message_id)  # and so all that other tests' messages brought on this stream
         before = (await cl.node.status()).counts
         handle = await pe.publish(listed, to=["AR"])
         await pe.publish(after)
