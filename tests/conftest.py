@@ -47,7 +47,7 @@ INSTALLED_BY = {"fuzz": "make .venv/.fuzz"}
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("almenara")
-    group.addoption("--kills", type=int, default=4, help="chaos: how many processes to kill (default 4)")
+    group.addoption("--kills", type=int, default=5, help="chaos: how many processes to kill (default 5)")
     group.addoption("--seed", type=int, default=1, help="chaos: seed of the order of kills (default 1)")
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from chaos.storm import storm
+from chaos.storm import SLICE, short_schedule, storm
 from chaos.table import table
 
 if TYPE_CHECKING:
@@ -20,7 +20,8 @@ TABLE = pytest.StashKey[list[str]]()
 def outcome(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     """Return what the storm left behind; nothing of it runs any more."""
     kills, seed = request.config.getoption("--kills"), request.config.getoption("--seed")
-    found = asyncio.run(storm(tmp_path_factory.mktemp("storm"), seed=seed, kills=kills))
+    planned = short_schedule(seed, kills)
+    found = asyncio.run(storm(tmp_path_factory.mktemp("storm"), planned, seed=seed, strength=SLICE))
     request.config.stash[TABLE] = table(found, seed=seed)
     return found
 

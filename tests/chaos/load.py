@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 CALLERS = 2
 """Callers of each member; each waits for its answer before it offers more."""
 
-CALLS_PER_S = 3.0
-"""How often a caller calls when it is answered at once."""
-
 BURST, BURST_SHARE = 15, 0.08
 """So many messages at once in some calls: they share statements."""
 
@@ -53,11 +50,12 @@ class Offer(NamedTuple):
 
 
 class Callers:
-    """Publish for all members until `finish`."""
+    """Publish for all members until `finish`; each caller so often a second when it is answered at once."""
 
-    def __init__(self, seed: int, buses: Mapping[MemberId, Bus]) -> None:
+    def __init__(self, seed: int, buses: Mapping[MemberId, Bus], *, calls_per_s: float) -> None:
         self._seed = seed
         self._buses = buses
+        self._calls_per_s = calls_per_s
         self._finishing = asyncio.Event()
         self.offers: list[Offer] = []
         self.faults: list[str] = []
@@ -79,7 +77,7 @@ class Callers:
             async with asyncio.TaskGroup() as tasks:
                 for _ in range(count):
                     tasks.create_task(self._offer(member, *self._draw(member, random)))
-            await asyncio.sleep(random.expovariate(CALLS_PER_S))
+            await asyncio.sleep(random.expovariate(self._calls_per_s))
 
     def _draw(self, member: MemberId, random: Random) -> tuple[Message, float | None]:
         """Return a message and how long its caller waits, None for a stubborn one."""

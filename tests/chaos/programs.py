@@ -1,4 +1,4 @@
-"""How do the broker and the nodes of a storm run? Each is a program that is started again when it ends.
+"""How do broker, coordinator and nodes of a storm run? As programs that are started again when they end.
 
 What an init system does for them in service is done here: a program that ends is started anew, once
 everything of its last life has gone. To stop one: SIGTERM, which drains; 20 s; SIGKILL. Only processes
@@ -24,11 +24,11 @@ from almenara.node.supervise import Ready
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from almenara.node.settings import MemberSettings
-    from chaos.schedule import Target
+    from chaos.events.kill import Target
 
 T = TypeVar("T")
 
@@ -55,18 +55,27 @@ class Program:
         self.log = folder / "program.log"
         self.ready_file = folder / "ready.json"
         self.faults: list[str] = []
-        self._command = [*COMMAND, *arguments, "--ready-file", str(self.ready_file)]
+        self._command = [*COMMAND, *arguments]
         inherited = {key: text for key, text in os.environ.items() if not key.startswith(ENVIRONMENT_PREFIX)}
         self._environment = {**inherited, **environment}
         self._process: Process | None = None
         self._family: list[psutil.Process] = []
         self._killed = False
+        self._suspended: dict[str, list[psutil.Process]] = {}
+        self._log_begins = 0
         self._stopping = asyncio.Event()
 
     @property
     def ready(self) -> bool:
         """Tell whether the program runs and says that it is ready."""
-        return self._process is not None and self._process.returncode is None and self.ready_file.exists()
+        return self._process is not None and self._process.returncode is None and self._says_ready()
+
+    def _says_ready(self) -> bool:
+        return self.ready_file.exists()
+
+    async def until_ready(self) -> None:
+        """Return when the program says that it is ready."""
+        await _until(lambda: self.ready or None)
 
     async def kill(self) -> None:
         """Kill the program, once it is ready, with SIGKILL; its next life begins by itself."""
@@ -75,12 +84,35 @@ class Program:
         self._killed = True
         process.kill()
 
+    async def suspend(self, part: Target) -> None:
+        """Stop that part, and what it has started, with SIGSTOP, once it runs."""
+        process = await _until(lambda: self._part(part))
+        with suppress(psutil.NoSuchProcess):  # it was killed just now
+            process.suspend()
+            # Only now can it start no more.
+            self._suspended[part] = [process, *process.children(recursive=True)]
+            for each in self._suspended[part]:
+                each.suspend()
+
+    def resume(self, part: Target) -> None:
+        """Let what was stopped go on, as far as it is still there."""
+        for process in self._suspended.pop(part, ()):
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
+
+    def _part(self, _part: Target) -> psutil.Process | None:
+        """Return the process of a part once it runs; a plain program is one part."""
+        with suppress(psutil.NoSuchProcess):
+            return psutil.Process(self._process.pid) if self._process is not None and self.ready else None
+        return None
+
     async def keep(self) -> None:
         """Run the program again and again until `stop`."""
         while not self._stopping.is_set():
             self._killed = False
             self.ready_file.unlink(missing_ok=True)
             with self.log.open("ab") as log:
+                self._log_begins = log.tell()
                 self._process = await asyncio.create_subprocess_exec(
                     *bound.command(self._command),
                     stdin=asyncio.subprocess.DEVNULL,
@@ -132,6 +164,28 @@ class BrokerProgram(Program):
 
     def __init__(self, state: Path, folder: Path) -> None:
         super().__init__("broker", ("broker", "run", "--state", str(state)), folder=folder, environment={})
+        self._command += ("--ready-file", str(self.ready_file))
+
+
+class CoordinatorProgram(Program):
+    """`almenara coordinator run` over a federation's folder; it has no ready file, its log tells."""
+
+    def __init__(self, state: Path, folder: Path) -> None:
+        command = ("coordinator", "run", "--state", str(state))
+        super().__init__("coordinator", command, folder=folder, environment={})
+
+    def _says_ready(self) -> bool:
+        return any(event.event == "coordinator.started" for event in self._events())
+
+    def synchronized(self) -> int:
+        """Return up to which version of the directory this process has seen to the cluster, 0 if none."""
+        return max((event.version for event in self._events()), default=0)
+
+    def _events(self) -> Iterator[_Event]:
+        """Yield what the process that runs has logged."""
+        with self.log.open("rb") as log:
+            log.seek(self._log_begins)
+            yield from _events(log.read())
 
 
 class NodeProgram(Program):
@@ -144,44 +198,51 @@ class NodeProgram(Program):
             folder=settings.folder,
             environment=environment,
         )
+        self._command += ("--ready-file", str(self.ready_file))
         self._last_victim: dict[Target, int] = {}
 
     async def kill_child(self, part: Target) -> None:
         """Kill one child of the node, once it runs, with SIGKILL; its parent starts it again."""
-        pid = await _until(lambda: self._child(part))
-        self._last_victim[part] = pid
-        os.kill(pid, signal.SIGKILL)
+        child = await _until(lambda: self._child(part))
+        self._last_victim[part] = child.pid
+        os.kill(child.pid, signal.SIGKILL)
 
-    def _child(self, part: Target) -> int | None:
-        """Return the child's process id as the node tells it, if it is a living child of our own node."""
+    def _part(self, part: Target) -> psutil.Process | None:
+        return super()._part(part) if part == "node" else self._child(part)
+
+    def _child(self, part: Target) -> psutil.Process | None:
+        """Return the child as the node tells it, if it is a living child of our own node."""
         if self._process is None or not self.ready:
             return None
         with suppress(FileNotFoundError, psutil.NoSuchProcess):
             ready = msgspec.json.decode(self.ready_file.read_bytes(), type=Ready)
-            pid = ready.children[part]
-            child = psutil.Process(pid)
+            child = psutil.Process(ready.children[part])
             alive = child.status() != psutil.STATUS_ZOMBIE and child.ppid() == self._process.pid
-            return pid if alive and pid != self._last_victim.get(part) else None
+            return child if alive and child.pid != self._last_victim.get(part) else None
         return None
 
     def crashes(self) -> list[str]:
         """Return the children that ended by themselves, by the log of their parent."""
-        found = []
-        for line in self.log.read_bytes().splitlines():
-            if not line.startswith(b"{"):
-                continue  # Python's own words
-            event = msgspec.json.decode(line, type=_Event)
-            if event.event == "child.ended" and event.status != -signal.SIGKILL:
-                found.append(
-                    f"{self.name}: its {event.part} ended with status {event.status}; read {self.log}"
-                )
-        return found
+        return [
+            f"{self.name}: its {event.part} ended with status {event.status}; read {self.log}"
+            for event in _events(self.log.read_bytes())
+            if event.event == "child.ended" and event.status != -signal.SIGKILL
+        ]
 
 
 class _Event(msgspec.Struct, frozen=True):
+    """A line of a log, as far as it matters here."""
+
     event: str
     part: str = ""
     status: int = 0
+    version: int = 0
+
+
+def _events(log: bytes) -> Iterator[_Event]:
+    # Other lines are Python's own words, or what a killed process did not finish.
+    lines = (line for line in log.splitlines() if line.startswith(b"{") and line.endswith(b"}"))
+    return (msgspec.json.decode(line, type=_Event) for line in lines)
 
 
 @asynccontextmanager
@@ -199,7 +260,7 @@ async def until_ready(program: Program, *, timeout_s: float) -> None:
     """Return when the program says that it is ready; raise TimeoutError naming its log."""
     try:
         async with asyncio.timeout(timeout_s):
-            await _until(lambda: program.ready or None)
+            await program.until_ready()
     except TimeoutError as exc:
         raise TimeoutError(f"{program.name}: not ready in {timeout_s:.0f} s; read {program.log}") from exc
 

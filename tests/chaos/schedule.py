@@ -1,57 +1,70 @@
-"""What is killed, in which order and with what pauses? Drawn from a seed, so that a run can be repeated."""
+"""What befalls a federation, in which order and with what pauses? Drawn from a seed, to be repeated.
+
+A deck holds how to draw each kind of event. It is dealt again and again, in another order each time, and
+each kind takes the members in turn: so every kind hits every member before any is hit twice by it.
+"""
 
 from __future__ import annotations
 
-from enum import StrEnum
 from itertools import islice
-from random import Random
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from chaos.events.kill import Target, kill
+from chaos.events.stop import stop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from random import Random
 
     from almenara.model.ids import MemberId
-
-PAUSE_S = (0.5, 5.0)
-"""Between two kills: from the midst of the last recovery to well after most of them."""
+    from chaos.events.event import Event
 
 
-class Target(StrEnum):
-    """What a kill hits."""
+class Draw(Protocol):
+    """How to draw an event of one kind; one that hits no single member passes over the member."""
 
-    PUBLISHER = "publisher"
-    """The child process that publishes for a member."""
-    SUBSCRIBER = "subscriber"
-    """The child process that receives for a member."""
-    NODE = "node"
-    """A member's node: the parent, and the kernel ends its children."""
-    BROKER = "broker"
-    """The broker's process, and the kernel ends Kafka."""
+    def __call__(self, random: Random, member: MemberId, /) -> Event:
+        """Return an event."""
+        ...
 
 
-class Kill(NamedTuple):
-    """One kill: `member` is None for the broker's."""
+KILLS: Sequence[Draw] = tuple(map(kill, Target))
+"""Each target once."""
 
-    target: Target
-    member: MemberId | None
+STOPS: Sequence[Draw] = tuple(map(stop, (Target.PUBLISHER, Target.SUBSCRIBER, Target.NODE)))
+
+
+class Planned(NamedTuple):
+    """An event, and how long its victim is left in peace before it."""
+
+    event: Event
     pause_s: float
 
-    def __str__(self) -> str:
-        return self.target if self.member is None else f"{self.target} of {self.member}"
+
+def schedule(
+    random: Random,
+    count: int,
+    *,
+    deck: Sequence[Draw],
+    members: Sequence[MemberId],
+    pause_s: tuple[float, float],
+) -> tuple[Planned, ...]:
+    """Return that many events; more of the same seed begin with the fewer ones.
+
+    `pause_s` are the shortest and the longest pause: from the midst of the last recovery to well after
+    most of them.
+    """
+    return tuple(islice(_events(random, deck, members, pause_s), count))
 
 
-def schedule(seed: int, kills: int, members: Sequence[MemberId]) -> tuple[Kill, ...]:
-    """Return the kills of a run; a longer run of the same seed begins with the shorter one's."""
-    return tuple(islice(_kills(Random(seed), members), kills))
-
-
-def _kills(random: Random, members: Sequence[MemberId]) -> Iterator[Kill]:
-    """Draw without end: every target once a round, and every member once a round of its own."""
-    turns = {target: _in_turn(random, members) for target in Target if target is not Target.BROKER}
+def _events(
+    random: Random, deck: Sequence[Draw], members: Sequence[MemberId], pause_s: tuple[float, float]
+) -> Iterator[Planned]:
+    turns = [_in_turn(random, members) for _ in deck]
     while True:
-        for target in random.sample(list(Target), len(Target)):
-            member = next(turns[target]) if target in turns else None
-            yield Kill(target, member, random.uniform(*PAUSE_S))
+        for index in random.sample(range(len(deck)), len(deck)):
+            event = deck[index](random, next(turns[index]))
+            yield Planned(event, random.uniform(*pause_s))
 
 
 def _in_turn(random: Random, members: Sequence[MemberId]) -> Iterator[MemberId]:

@@ -1,71 +1,73 @@
-"""What is a storm? A federation under load, its processes killed one after another, then quiet.
+"""What is a storm? A federation under load, one thing after another befalls it, then quiet.
 
-    broker -> members -> nodes -> load + kills -> load ends -> quiet -> nodes and broker stop -> audit
+    scene -> load + events -> load ends -> quiet -> all stops -> audit
 
-Everything is real: the broker is `almenara broker run`, each node `almenara node run` with its two
-children, and whoever publishes or reads does so with the SDK. What is wrong is collected, not raised, so
-that the stores are judged in any case.
+What is wrong is collected, not raised, so that the stores are judged in any case.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import AsyncExitStack
+from collections import defaultdict
+from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
-from almenara.client import connect
-from almenara.demo.processes import until_ready as node_answers
 from almenara.errors import Unavailable
 from almenara.model.ids import MemberId
 from almenara.node.answers import StreamState
 from almenara.store.views import InboxFilter
 from chaos.auditor import judge
+from chaos.flow import Flow
 from chaos.load import Callers, Follower
-from chaos.programs import BrokerProgram, NodeProgram, kept, until_ready
-from chaos.schedule import Target, schedule
-from federation_site import FederationSite
+from chaos.scene import scene
+from chaos.schedule import KILLS, STOPS, schedule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
     from uuid import UUID
 
-    from almenara.client import Bus
     from chaos.auditor import Report
+    from chaos.events.event import Event
     from chaos.load import Offer
-    from chaos.programs import Program
-    from chaos.schedule import Kill
+    from chaos.scene import Scene
+    from chaos.schedule import Planned
 
-MEMBERS = (MemberId("PE"), MemberId("AR"), MemberId("CL"))
+VICTIM_TIMEOUT_S = 120.0
+"""How long an event waits for its victim to be back from an earlier one, and how long it may take."""
 
-INTERVALS = {
-    "ALMENARA_PUBLISHER_HEARTBEAT_INTERVAL_S": "1",
-    "ALMENARA_PUBLISHER_RECEIPT_INTERVAL_S": "0.5",
-    "ALMENARA_PUBLISHER_RETRY_S": "0.2",
-    "ALMENARA_PUBLISHER_DRAIN_S": "2",
-    "ALMENARA_SUBSCRIBER_PROBE_INTERVAL_S": "1",
-    "ALMENARA_SUBSCRIBER_RETRY_S": "0.2",
-    "ALMENARA_SUBSCRIBER_GAP_WAIT_S": "10",
-}
-"""In service they are made for months of quiet; here as much as possible is to happen between two kills."""
+FLOW_TIMEOUT_S = 120.0
+"""How long load goes on at most after the last event, until messages flow on every way again."""
 
-READY_TIMEOUT_S = 60.0
-VICTIM_TIMEOUT_S = 60.0
-"""How long a kill waits for its victim to be back from an earlier one."""
-
-FLOW_TIMEOUT_S = 60.0
-"""How long load goes on at most after the last kill, until messages flow on every way again."""
-
-ANSWERS_TIMEOUT_S = 60.0
-QUIET_TIMEOUT_S = 60.0
-_POLL_S = 0.1
+ANSWERS_TIMEOUT_S = 120.0
+QUIET_TIMEOUT_S = 120.0
+_POLL_S = 0.2
 
 
-class Killed(NamedTuple):
-    """A kill that was done, and how long it took until messages flowed again, None if they did not."""
+class Strength(NamedTuple):
+    """How hard it blows."""
 
-    kill: Kill
+    members: Sequence[MemberId]
+    calls_per_s: float
+    """How often a caller calls when it is answered at once; each member has two."""
+    pause_s: tuple[float, float]
+    hands: int
+    """How many events may be under way at once, each with its pause before it."""
+
+
+SLICE = Strength(
+    members=(MemberId("PE"), MemberId("AR"), MemberId("CL")), calls_per_s=3.0, pause_s=(0.5, 5.0), hands=1
+)
+
+
+class Befallen(NamedTuple):
+    """An event that came about, and how long it took after its end until messages flowed again.
+
+    `recovered_s` is None if they did not.
+    """
+
+    event: Event
     at: float
     recovered_s: float | None
 
@@ -79,91 +81,75 @@ class Outcome(NamedTuple):
     offers: Sequence[Offer]
     shown: Mapping[MemberId, Mapping[tuple[MemberId, UUID], int]]
     """How often each member's follower was shown each message."""
-    killed: Sequence[Killed]
+    planned: Sequence[Planned]
+    befallen: Sequence[Befallen]
     report: Report
     faults: Sequence[str]
     """What went wrong beside the stores: programs, callers, waits that took too long."""
 
 
-class _Done(NamedTuple):
-    kill: Kill
-    at: float
+def short_schedule(seed: int, kills: int) -> tuple[Planned, ...]:
+    """Return the events of a run of two minutes: so many kills, and each kind of stop once."""
+    random = Random(seed)
+    members, pause_s = SLICE.members, SLICE.pause_s
+    return (
+        *schedule(random, kills, deck=KILLS, members=members, pause_s=pause_s),
+        *schedule(random, len(STOPS), deck=STOPS, members=members, pause_s=pause_s),
+    )
 
 
-async def storm(folder: Path, *, seed: int, kills: int) -> Outcome:
-    """Run a storm in a new folder and judge what it left.
+async def storm(
+    folder: Path,
+    planned: Sequence[Planned],
+    *,
+    seed: int,
+    strength: Strength,
+    say: Callable[[str], None] = lambda _line: None,
+) -> Outcome:
+    """Run a storm in a new folder and judge what it left; `say` is told what happens.
 
     Raises TimeoutError, naming the log, if the federation does not come up in the first place.
     """
     began = time.monotonic()
-    site = FederationSite(folder)
-    (folder / "broker").mkdir()
-    broker = BrokerProgram(site.federation.folder, folder / "broker")
-    programs: list[BrokerProgram | NodeProgram] = [broker]
-    async with AsyncExitStack() as stack:
-        await stack.enter_async_context(kept(broker))
-        await until_ready(broker, timeout_s=READY_TIMEOUT_S)
-        for member in MEMBERS:
-            site.admit(site.enrol(member))
-        version = (await site.sync()).version
-        nodes = {member: NodeProgram(site.members[member], INTERVALS) for member in MEMBERS}
-        programs += nodes.values()
-        for node in nodes.values():
-            await stack.enter_async_context(kept(node))
-        until = time.monotonic() + READY_TIMEOUT_S
-        for member, node in nodes.items():
-            await until_ready(node, timeout_s=READY_TIMEOUT_S)
-            settings = site.members[member]
-            await node_answers(settings, directory_version=version, check=lambda: None, until=until)
-        buses = {
-            member: await stack.enter_async_context(connect(site.members[member].socket_path))
-            for member in MEMBERS
-        }
-        weather = _Weather(buses, broker, nodes, seed=seed)
-        await weather.blow(schedule(seed, kills, MEMBERS))
-    stores = {member: site.members[member].store_path for member in MEMBERS}
+    async with scene(folder, strength.members) as running:
+        weather = _Weather(running, seed=seed, calls_per_s=strength.calls_per_s, say=say)
+        await weather.blow(planned, hands=strength.hands)
+    offers = weather.callers.offers
     return Outcome(
         folder=folder,
         seconds=time.monotonic() - began,
-        stores=stores,
-        offers=weather.callers.offers,
+        stores=running.stores,
+        offers=offers,
         shown={member: follower.shown for member, follower in weather.followers.items()},
-        killed=weather.killed(),
-        report=await asyncio.to_thread(judge, stores, weather.callers.offers),
-        faults=(
-            *weather.faults,
-            *(fault for program in programs for fault in program.faults),
-            *(crash for node in nodes.values() for crash in node.crashes()),
-        ),
+        planned=planned,
+        befallen=weather.befallen(),
+        report=await asyncio.to_thread(judge, running.stores, offers),
+        faults=(*weather.faults, *running.faults()),
     )
 
 
 class _Weather:
-    """Load and kills over a federation that runs."""
+    """Load and events over a federation that runs."""
 
-    def __init__(
-        self,
-        buses: Mapping[MemberId, Bus],
-        broker: BrokerProgram,
-        nodes: Mapping[MemberId, NodeProgram],
-        *,
-        seed: int,
-    ) -> None:
-        self._buses = buses
-        self._broker = broker
-        self._nodes = nodes
-        self._done: list[_Done] = []
-        self.callers = Callers(seed, buses)
-        self.followers = {member: Follower(bus) for member, bus in buses.items()}
+    def __init__(self, running: Scene, *, seed: int, calls_per_s: float, say: Callable[[str], None]) -> None:
+        self._scene = running
+        self._say = say
+        self._done: list[tuple[Event, float, float]] = []
+        self._victims: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self.callers = Callers(seed, running.buses, calls_per_s=calls_per_s)
+        self.followers = {member: Follower(bus) for member, bus in running.buses.items()}
         self.faults: list[str] = []
 
-    async def blow(self, kills: Iterable[Kill]) -> None:
-        """Kill under load; then end the load and wait until all have what they should."""
+    async def blow(self, planned: Iterable[Planned], *, hands: int) -> None:
+        """Let the events happen under load; then end the load and wait until all have what they should."""
         async with asyncio.TaskGroup() as tasks:
             following = [tasks.create_task(follower.run()) for follower in self.followers.values()]
             calling = tasks.create_task(self.callers.run())
-            for kill in kills:
-                await self._strike(kill)
+            # One row of events, of which each hand takes the next when it is free.
+            row = iter(planned)
+            async with asyncio.TaskGroup() as striking:
+                for _ in range(hands):
+                    striking.create_task(self._strike(row))
             await self._until_all_flows()
             self.callers.finish()
             _, late = await asyncio.wait((calling,), timeout=ANSWERS_TIMEOUT_S)
@@ -175,42 +161,57 @@ class _Weather:
                 task.cancel()
         self.faults += self.callers.faults
 
-    async def _strike(self, kill: Kill) -> None:
-        """Kill once the victim has been up for a while again since its last kill."""
-        program: Program = self._broker if kill.member is None else self._nodes[kill.member]
+    async def _strike(self, row: Iterable[Planned]) -> None:
+        for event, pause_s in row:
+            async with self._victims[event.victim]:
+                try:
+                    await self._befall(event, pause_s)
+                except TimeoutError:
+                    self.faults.append(f"{event}: did not come about in {VICTIM_TIMEOUT_S:.0f} s")
+
+    async def _befall(self, event: Event, pause_s: float) -> None:
+        """Let it happen once the victim has been up for a while again since the last event."""
+        async with asyncio.timeout(VICTIM_TIMEOUT_S):
+            await event.up(self._scene)
+        await asyncio.sleep(pause_s)
+        at = time.monotonic()
         try:
-            await until_ready(program, timeout_s=VICTIM_TIMEOUT_S)
-            await asyncio.sleep(kill.pause_s)
             async with asyncio.timeout(VICTIM_TIMEOUT_S):
-                if kill.member is None or kill.target is Target.NODE:
-                    await program.kill()
-                else:
-                    await self._nodes[kill.member].kill_child(kill.target)
-        except TimeoutError:
-            self.faults.append(f"{kill}: not up again in {VICTIM_TIMEOUT_S:.0f} s, so it was not killed")
-        else:
-            self._done.append(_Done(kill, time.monotonic()))
+                await event.do(self._scene)
+            self._say(str(event))
+            await asyncio.sleep(event.lasts_s)
+        finally:
+            await event.undo(self._scene)
+        self._done.append((event, at, time.monotonic()))
 
     async def _until_all_flows(self) -> None:
-        """Wait for the proof that every kill was overcome; `killed` tells which was not in time."""
+        """Wait for the proof that every event was overcome; `befallen` tells which was not in time."""
         until = time.monotonic() + FLOW_TIMEOUT_S
         while time.monotonic() < until:
-            if all(each.recovered_s is not None for each in self.killed()):
+            if all(each.recovered_s is not None for each in self.befallen()):
                 return
             await asyncio.sleep(_POLL_S)
 
     async def _quiet(self) -> None:
         """Wait until nothing is under way any more; what still is when the time is up is a fault."""
         until = time.monotonic() + QUIET_TIMEOUT_S
-        while unrest := [line for member in self._buses for line in await self._unrest(member)]:
+        while unrest := await self._unrest():
             if time.monotonic() > until:
                 self.faults += [f"not quiet after {QUIET_TIMEOUT_S:.0f} s: {line}" for line in unrest]
                 return
             await asyncio.sleep(_POLL_S)
 
-    async def _unrest(self, member: MemberId) -> list[str]:
-        """Return what a member still waits for, by its own node."""
-        bus = self._buses[member]
+    async def _unrest(self) -> list[str]:
+        """Return what is still waited for: by the members, as their nodes say, and by the coordinator."""
+        found = [line for member in self._scene.members for line in await self._waits(member)]
+        version = self._scene.site.federation.repository().version
+        done = self._scene.coordinator.synchronized()
+        if done < version:
+            found.append(f"coordinator: the cluster holds directory {done} of {version}")
+        return found
+
+    async def _waits(self, member: MemberId) -> list[str]:
+        bus = self._scene.buses[member]
         try:
             streams = await bus.node.streams()
             position = (await bus.node.inbox(InboxFilter(), limit=0)).position
@@ -225,31 +226,7 @@ class _Weather:
             found.append(f"{member}: its follower is at {self.followers[member].position} of {position}")
         return found
 
-    def killed(self) -> list[Killed]:
-        """Return the kills with the time that each took to recover."""
-        offered_at = {
-            (offer.publisher, offer.message.message_id): offer.offered_at for offer in self.callers.offers
-        }
-        flows: dict[tuple[MemberId, MemberId], list[tuple[float, float]]] = {}
-        for reader, follower in self.followers.items():
-            for identity, seen_at in follower.first_at.items():
-                if identity in offered_at:  # its caller may not have been answered yet
-                    flows.setdefault((identity[0], reader), []).append((offered_at[identity], seen_at))
-        return [Killed(kill, at, _recovered(kill, at, flows)) for kill, at in self._done]
-
-
-def _recovered(
-    kill: Kill, at: float, flows: Mapping[tuple[MemberId, MemberId], Sequence[tuple[float, float]]]
-) -> float | None:
-    """Return how long it took until a message offered after the kill had come on every way that it hit.
-
-    A way leads from one member's caller to another's follower; the broker's end hits them all.
-    """
-    arrivals = []
-    for author in MEMBERS:
-        for reader in MEMBERS:
-            if author != reader and (kill.member is None or kill.member in {author, reader}):
-                ways = flows.get((author, reader), ())
-                arrivals.append(min((seen for offered, seen in ways if offered >= at), default=None))
-    times = [arrival for arrival in arrivals if arrival is not None]
-    return max(times) - at if len(times) == len(arrivals) else None
+    def befallen(self) -> list[Befallen]:
+        """Return what came about, with the time that each took until messages flowed again."""
+        flow = Flow(self.callers.offers, {reader: each.first_at for reader, each in self.followers.items()})
+        return [Befallen(event, at, flow.again(over, event.member)) for event, at, over in self._done]
