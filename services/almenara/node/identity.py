@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from almenara.crash import Point, crash_point
 from almenara.errors import Code, DirectoryRefused, Misconfigured
 from almenara.node.settings import FILE_URI
 from almenara.trust.admission import (
@@ -125,7 +126,9 @@ def install_admission(settings: MemberSettings, admission: Admission) -> Directo
                 # start finds the admission newer, and goes on from here.
                 move_file(waiting, settings.tls_key_path)
             save_certificate(settings.ca_path, ca)
+            crash_point(Point.CERTIFICATE_HALF)
             save_certificate(settings.certificate_path, admission.certificate.encode())
+            crash_point(Point.CERTIFICATE_INSTALLED)
     except OSError as exc:
         raise Misconfigured(
             Code.CONFIGURATION,

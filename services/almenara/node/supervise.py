@@ -28,6 +28,7 @@ import structlog
 
 from almenara import clock
 from almenara.bus import bound
+from almenara.crash import Point, crash_point
 from almenara.errors import Code, Misconfigured
 from almenara.node.api import serve
 from almenara.node.node import make_state_folder, open_node, prepare, sole_node
@@ -92,7 +93,9 @@ async def run_supervised(settings: MemberSettings, *, stopping: asyncio.Event) -
     """
     make_state_folder(settings)
     with lease(settings.lease_path) as descriptor:
+        crash_point(Point.NODE_LEASED)
         await prepare(settings)
+        crash_point(Point.NODE_PREPARED)
         supervisor = _Supervisor(settings, descriptor, stopping)
         _retract(settings)
         try:
@@ -124,6 +127,7 @@ class _Supervisor:
         while not self._stopping.is_set():
             started = loop.time()
             process = await self._start(part)
+            crash_point(Point.CHILD_STARTED)
             self._children[part] = process.pid
             log.info("child.started", part=part, pid=process.pid)
             status = await self._wait(process)
@@ -220,6 +224,7 @@ def _announce(settings: MemberSettings, *, children: dict[str, int]) -> None:
         at=clock.now(),
     )
     replace_file(ready_path(settings), msgspec.json.encode(ready))
+    crash_point(Point.NODE_ANNOUNCED)
     _notify("READY=1")
     log.info("node.ready", member=settings.member, socket=str(settings.socket_path), pid=ready.pid)
 

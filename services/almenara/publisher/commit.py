@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from almenara.crash import Point, crash_point
 from almenara.publisher.groups import grouped
 from almenara.store import inbox, outbox
 
@@ -57,6 +58,8 @@ def commit(
         [*grouped(fresh.values()), *checkpoints], heads=heads, directory=directory, now=now
     )
 
+    crash_point(Point.OUTBOX_SIGNED)
+
     def write(connection: Connection) -> None:
         outbox.mark_sent(connection, acknowledged)
         for draft in drafts:
@@ -68,8 +71,10 @@ def commit(
                 messages=draft.messages,
             )
             inbox.insert_sender_keys(connection, draft.announced)
+        crash_point(Point.OUTBOX_WRITTEN)
 
     store.write_now(write)
+    crash_point(Point.OUTBOX_COMMITTED)
     sealer.adopt(keys)
     return Committed(
         placed=known | {m.message_id: m for draft in drafts for m in draft.messages},

@@ -21,6 +21,7 @@ import msgspec
 import structlog
 
 from almenara import clock
+from almenara.crash import Point, crash_point
 from almenara.errors import AlmenaraError, Code, Misconfigured, Unavailable
 from almenara.publisher.accept import accept, may_confirm
 from almenara.publisher.checkpoints import CHECKPOINT_INTERVAL_S, LOOK_INTERVAL_S, due
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
     from pathlib import Path
+
+    from sqlalchemy import Connection
 
     from almenara.bus.kafka import Reader, Sender
     from almenara.model.ids import AudienceId, MemberId
@@ -273,6 +276,7 @@ class Publisher:
 
     async def _commit(self, taken: list[Waiting], checkpoints: Sequence[Group] = ()) -> None:
         """Seal, sign and commit what was taken in one transaction, then answer and send it."""
+        crash_point(Point.OUTBOX_TAKEN)
         acknowledged = self._sending.acknowledgements()
         work = partial(
             commit,
@@ -291,6 +295,7 @@ class Publisher:
         for waiting in taken:
             if not waiting.answer.done():
                 waiting.tell(committed.placed[waiting.accepted.message_id])
+        crash_point(Point.OUTBOX_ANSWERED)
         for audience, records in committed.records.items():
             self._sending.line(audience).statements(records)
 
@@ -362,6 +367,7 @@ class Publisher:
         heads = self._heads
         if heads is not self._marked:
             await asyncio.to_thread(highwater.write_marks, self._marks_file, heads)
+            crash_point(Point.MARKS_WRITTEN)
             self._marked = heads
 
     async def _mark_sent(self) -> None:
@@ -369,11 +375,17 @@ class Publisher:
         acknowledged = self._sending.acknowledgements()
         if not acknowledged:
             return
+
+        def mark(connection: Connection) -> None:
+            outbox.mark_sent(connection, acknowledged)
+            crash_point(Point.OUTBOX_MARKING)
+
         try:
-            await self._store.write(lambda connection: outbox.mark_sent(connection, acknowledged))
+            await self._store.write(mark)
         except Unavailable as error:
             log.warning("outbox.not_marked", code=error.code, error=error.text)
         else:
+            crash_point(Point.OUTBOX_MARKED)
             self._sending.marked(acknowledged)
 
 

@@ -16,6 +16,7 @@ import structlog
 
 from almenara import clock
 from almenara.clock import to_micros
+from almenara.crash import Point, crash_point
 from almenara.errors import AlmenaraError, Unavailable
 from almenara.model.bodies import Excepted, Receipt, Received
 from almenara.model.codes import Tlp
@@ -77,8 +78,10 @@ async def confirm_what_was_received(
                 received = await store.read(partial(vector, audience=audience))
                 now = clock.now()
                 await publish(receipt_message(received, now=now), audience)
+                crash_point(Point.RECEIPT_ACCEPTED)
                 note = partial(witness.note_receipt, audience=audience, mark=mark, at=to_micros(now))
                 await store.write(note)
+                crash_point(Point.RECEIPT_NOTED)
             except AlmenaraError as error:
                 log.warning("receipt.unsent", audience=audience, code=error.code, error=error.text)
 

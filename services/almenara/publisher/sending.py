@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
+from almenara.crash import Point, crash_point
 from almenara.errors import AlmenaraError, Unavailable
 from almenara.model.ids import AudienceId, MemberId, Stream
 from almenara.publisher.tail import REFUSED_RETRY_S
@@ -164,7 +165,9 @@ class Sending:
                     await self._refill(audience, line)
                     continue
                 head = list(line.waiting)
+                crash_point(Point.OUTBOX_SENDING)
                 await sender.send(topic, [waiting.record for waiting in head])
+                crash_point(Point.OUTBOX_ACKNOWLEDGED)
             except AlmenaraError as error:
                 if line.fault is None or line.fault.code != error.code:
                     log.warning("stream.unsent", audience=audience, code=error.code, error=error.text)

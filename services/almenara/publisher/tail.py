@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from almenara import clock
+from almenara.crash import Point, crash_point
 from almenara.errors import AlmenaraError, Code, Held, RecordRefused, Refused, StatementRefused, Unavailable
 from almenara.store import outbox
 from almenara.store.outbox import OwnHead
@@ -69,7 +70,9 @@ async def settle_tail(
             if held is None:
                 return await _adopted(reader, store, stream=stream, directory=known, now=now)
             after = await compare_tail(reader, store, stream=stream, head=held, directory=known, now=now)
+            crash_point(Point.TAIL_COMPARED)
             await store.write(partial(outbox.mark_unsent, audience=stream.audience, after=after))
+            crash_point(Point.TAIL_NOTED)
         except AlmenaraError as error:
             if error.code is Code.BROKER_AHEAD:
                 raise

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from almenara.crash import Point, crash_point
 from almenara.errors import Code
 from almenara.store import inbox, quarantine
 from almenara.subscriber.deliver import Reader
@@ -86,7 +87,10 @@ class Absorber:
         poll = Poll(connection, reader=self.reader, gap_wait=self.gap_wait, directory=directory, now=now)
         for stream, received in records:
             poll.take(states[stream], received)
-        return Absorbed(poll.store(states.values()), poll.seeks)
+        crash_point(Point.INBOX_JUDGED)
+        delivered = poll.store(states.values())
+        crash_point(Point.INBOX_WRITTEN)
+        return Absorbed(delivered, poll.seeks)
 
     def committed(self) -> None:
         """Note that the transaction of the last `absorb` is on disk."""

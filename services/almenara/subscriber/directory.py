@@ -15,6 +15,7 @@ import structlog
 
 from almenara import clock
 from almenara.clock import to_micros
+from almenara.crash import Point, crash_point
 from almenara.errors import AlmenaraError
 from almenara.model.ids import directory_topic
 from almenara.store import directory as directory_row
@@ -82,11 +83,14 @@ class DirectoryFollower:
         """
         now = clock.now()
         verified = await asyncio.to_thread(refresh, files, cache=self._cache, root=self._root, now=now)
+        crash_point(Point.DIRECTORY_VERIFIED)
 
         def commit(connection: Connection) -> Directory:
             return self._merge(connection, verified)
 
-        self.current = await self._store.write(commit)
+        taken = await self._store.write(commit)
+        crash_point(Point.DIRECTORY_COMMITTED)
+        self.current = taken
 
     async def review(self) -> None:
         """Put in force what has waited long enough, or was approved since."""
@@ -145,6 +149,7 @@ class DirectoryFollower:
                 verified_at=to_micros(now),
                 targets=targets,
             )
+            crash_point(Point.DIRECTORY_WRITTEN)
             log.info("directory.in_force", version=merged.directory.version)
         return merged.directory
 

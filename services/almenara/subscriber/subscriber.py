@@ -20,6 +20,7 @@ import structlog
 from almenara import clock
 from almenara.bus.received import Access
 from almenara.clock import to_micros
+from almenara.crash import Point, crash_point
 from almenara.errors import AlmenaraError, Code, Refused, Unavailable
 from almenara.store import inbox
 from almenara.subscriber.absorb import Absorbed, Absorber
@@ -180,6 +181,7 @@ class Subscriber:
             await self._wait(error)
             return []
         if records:
+            crash_point(Point.INBOX_FETCHED)
             self._goes_on()
         return [(self._streams[record.topic], record) for record in records if record.topic in self._streams]
 
@@ -212,6 +214,7 @@ class Subscriber:
                 except AlmenaraError:
                     self._absorber.rolled_back()
                     raise
+                crash_point(Point.INBOX_COMMITTED)
                 self._absorber.committed()
                 return absorbed
 

@@ -12,6 +12,7 @@ import secrets
 import stat
 from typing import TYPE_CHECKING
 
+from almenara.crash import Point, crash_point
 from almenara.errors import Code, Misconfigured
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def replace_file(path: Path, data: bytes, *, mode: int = SECRET_MODE) -> None:
     draft = path.with_name(f".new-{secrets.token_hex(8)}")
     _write_durably(draft, data)
     draft.chmod(mode)
+    crash_point(Point.FILE_DRAFTED)
     draft.replace(path)
     _sync_folder(path.parent)
 
