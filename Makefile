@@ -55,6 +55,7 @@ requirements: $(READY) ## Pin requirements/*.in again, with hashes
 # What marked tests need from the system, and only what is missing.
 system-deps: ## Install the system programs that some tests use
 	@missing=; command -v openssl >/dev/null || missing=openssl; \
+	  command -v faketime >/dev/null || missing="$$missing faketime"; \
 	  command -v softhsm2-util >/dev/null || missing="$$missing softhsm2"; \
 	  command -v systemd-analyze >/dev/null || missing="$$missing systemd"; \
 	  [ -z "$$missing" ] || \

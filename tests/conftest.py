@@ -26,6 +26,16 @@ def _on_path(program: str) -> Callable[[], bool]:
     return lambda: shutil.which(program) is not None
 
 
+def _faketime() -> bool:
+    return faketime_library() is not None
+
+
+def faketime_library() -> Path | None:
+    """Return the library by which a program sees another time, None where it is not installed."""
+    # Debian keeps it off the path of libraries: it is for those who name it.
+    return next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+
+
 def _postgres() -> bool:
     # Debian keeps the server's programs off the PATH, one folder for each version.
     return shutil.which("initdb") is not None or any(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
@@ -33,6 +43,7 @@ def _postgres() -> bool:
 
 TOOLS: dict[str, Callable[[], bool]] = {
     "chromium": _on_path("chromium"),
+    "faketime": _faketime,
     "fuzz": lambda: importlib.util.find_spec("atheris") is not None,
     "openssl": _on_path("openssl"),
     "postgres": _postgres,

@@ -17,18 +17,20 @@ from almenara.trust.secretfile import replace_file
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from almenara.bus.configuration import Forwarded
     from almenara.coordinator.sync import Outcome
 
 
 class FederationSite:
     """The coordinator's folder, its broker, and the folders of the members that were admitted."""
 
-    def __init__(self, folder: Path, name: str = "ams") -> None:
+    def __init__(self, folder: Path, name: str = "ams", *, forwarded: Sequence[Forwarded] = ()) -> None:
         self.folder = folder
         self.federation = Federation.init(folder / "D", name=name, now=clock.now())
-        self.broker = Broker(folder / "D")
+        self.broker = Broker(folder / "D", forwarded=forwarded)
         self.members: dict[str, MemberSettings] = {}
 
     async def start(self) -> None:

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from almenara.bus.artifacts import Progress
+    from almenara.bus.configuration import Forwarded
 
 START_TIMEOUT_S = 60.0
 """Wait for the first answer: 4 s on an idle machine, and recovery of a large log takes longer."""
@@ -73,7 +74,8 @@ class Broker:
     """One Kafka node over one state folder; enter it to start, leave it to stop.
 
     `port` 0 takes the port of the last start, or chooses one. `operators` are the names whose
-    certificates may do everything, beside the broker's own. The ready file stands while Kafka
+    certificates may do everything, beside the broker's own; `forwarded` are further ports for clients
+    behind a forwarder. The ready file stands while Kafka
     answers; it is JSON: `bootstrap`, `pid` of this process, `kafka_pid` of Java.
     """
 
@@ -84,6 +86,7 @@ class Broker:
         port: int = 0,
         host: str = "127.0.0.1",
         operators: Sequence[str] = (COORDINATOR,),
+        forwarded: Sequence[Forwarded] = (),
         ready_file: Path | None = None,
         cache: Path | None = None,
         progress: Progress = artifacts.silent,
@@ -93,6 +96,7 @@ class Broker:
         self._port = port
         self._host = host
         self._operators = tuple(operators)
+        self._forwarded = tuple(forwarded)
         self._ready_file = ready_file
         self._turned_away: frozenset[str] = frozenset()
         self._cache = cache
@@ -199,6 +203,7 @@ class Broker:
                 ca=ca,
                 operators=(identity.name, *self._operators),
                 turned_away=self._turned_away,
+                forwarded=self._forwarded,
             )
         )
         (self.folder / "log4j2.properties").write_text(logging_properties(self.log_file))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from almenara.bus.principals import mapping_rules, operator_principal
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
 BATCH_MAX = 1024 * 1024 + 16 * 1024
@@ -24,6 +24,17 @@ class Ports(NamedTuple):
     controller: int
 
 
+class Forwarded(NamedTuple):
+    """A further port for clients, and the one that they are told instead of it.
+
+    For those who come through a forwarder on the broker's host (NAT, a tunnel): Kafka sends every client
+    on to the address that it was told, so it must be the forwarder's.
+    """
+
+    port: int
+    advertised: int
+
+
 def server_properties(
     *,
     federation: str,
@@ -34,15 +45,20 @@ def server_properties(
     ca: Path,
     operators: Sequence[str],
     turned_away: Collection[str] = (),
+    forwarded: Sequence[Forwarded] = (),
 ) -> str:
     """Return server.properties of one KRaft node that is broker and controller."""
+    listening, advertised = {"CLIENTS": ports.clients}, {"CLIENTS": ports.clients}
+    for number, way in enumerate(forwarded, 1):
+        listening[f"FORWARDED{number}"], advertised[f"FORWARDED{number}"] = way
     settings = {
         "process.roles": "broker,controller",
         "node.id": "1",
         "controller.quorum.voters": f"1@127.0.0.1:{ports.controller}",
         # The controller's listener asks for certificates too: without, any local process is in.
-        "listeners": f"CLIENTS://{host}:{ports.clients},CONTROLLER://127.0.0.1:{ports.controller}",
-        "listener.security.protocol.map": "CLIENTS:SSL,CONTROLLER:SSL",
+        "listeners": f"{_addresses(host, listening)},CONTROLLER://127.0.0.1:{ports.controller}",
+        "advertised.listeners": _addresses(host, advertised),
+        "listener.security.protocol.map": ",".join(f"{name}:SSL" for name in (*listening, "CONTROLLER")),
         "inter.broker.listener.name": "CLIENTS",
         "controller.listener.names": "CONTROLLER",
         "log.dirs": str(data),
@@ -78,6 +94,10 @@ def server_properties(
         "log.index.size.max.bytes": str(1024 * 1024),
     }
     return "".join(f"{key}={value}\n" for key, value in settings.items())
+
+
+def _addresses(host: str, ports: Mapping[str, int]) -> str:
+    return ",".join(f"{name}://{host}:{port}" for name, port in ports.items())
 
 
 def logging_properties(log: Path) -> str:
