@@ -46,7 +46,9 @@ def waiting(before: Waiting, found: Facts, *, directory: Directory, now: datetim
                 continue
             place = (0, -1) if word is None else (word.claim.epoch, word.claim.seq)
             seen = before.get((stream, reader))
-            after[stream, reader] = seen if seen is not None and seen.place == place else Behind(place, now)
+            # By a clock that was set back the time begins anew.
+            same = seen is not None and seen.place == place and seen.since <= now
+            after[stream, reader] = seen if seen is not None and same else Behind(place, now)
     return after
 
 

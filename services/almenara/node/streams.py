@@ -155,7 +155,8 @@ def _heard_state(
 def _overdue(word: Word, row: ChainRow, micros: int, withheld_after: timedelta) -> bool:
     if not word.unmet_since:
         return False
-    late = timedelta(microseconds=micros - word.unmet_since)
+    # Of a word that came by a clock since set back nobody knows how old it is: it counts as old.
+    late = timedelta(microseconds=abs(micros - word.unmet_since))
     quiet = timedelta(microseconds=micros - row.accepted_at) > CATCHING_UP
     return late > withheld_after and (quiet or late > CATCHING_UP_MAX)
 

@@ -219,7 +219,7 @@ class Sealer:
             live is not None
             and live.epoch == context.epoch
             and live.slots == slots.keys()
-            and now - live.born < SENDER_KEY_LIFETIME
+            and abs(now - live.born) < SENDER_KEY_LIFETIME
         ):
             return live.key, ()
         own = directory.member(self._member).sealing_key

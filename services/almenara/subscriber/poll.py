@@ -115,12 +115,11 @@ class Poll:
 
     def _heartbeat(self, state: StreamState, verified: VerifiedHeartbeat) -> None:
         beat = verified.heartbeat
-        if verified.ended or beat.next_by < state.row.next_by:
+        if verified.ended or not state.hears(beat, now=self._micros):
             return  # no word of the member any more, or an older one, read again
         state.ended.stood_by = beat.head_hash
         if self._stands_by(state, beat.head_hash):
             return
-        state.update(heard_at=self._micros, next_by=beat.next_by)
         self._compare(state, verified)
         self._delivery.claim(
             Claim(
@@ -278,15 +277,17 @@ class Poll:
         if wait is None or wait.code != "GAP":
             log.warning("stream.gap", stream=str(state.stream), missing=str(step.missing))
             # Whoever makes many gaps must not delay what follows by a wait for each.
-            if self._now - state.waited_until >= self._gap_wait:
+            if not timedelta() <= self._now - state.waited_until < self._gap_wait:
                 state.stand(Wait("GAP", received.offset, self._now))
                 self.seeks[state.stream] = Seek(None, self._now)
                 return
         else:
             # Met below where the stream waits: the topic has changed, and the wait is now for this one.
-            state.stand(wait._replace(offset=min(wait.offset, received.offset)))
-            if self._now - wait.since < self._gap_wait:
-                self.seeks[state.stream] = Seek(received.offset, wait.since + self._gap_wait)
+            # By a clock that was set back the wait begins again: it is never longer than twice its time.
+            since = min(wait.since, self._now)
+            state.stand(wait._replace(offset=min(wait.offset, received.offset), since=since))
+            if self._now - since < self._gap_wait:
+                self.seeks[state.stream] = Seek(received.offset, since + self._gap_wait)
                 return
             state.waited_until = self._now
         held = state.chain

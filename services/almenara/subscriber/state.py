@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -14,6 +14,7 @@ from almenara.wire.chain import ChainState
 if TYPE_CHECKING:
     from almenara.model.ids import Stream
     from almenara.wire.chain import OpenGap, Place
+    from almenara.wire.records import Heartbeat
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -41,6 +42,11 @@ class Wait(NamedTuple):
 LINKS_MAX = 200_000
 """Statements of ended keys held a stream until their successor speaks, at some 200 bytes each: months of
 an honest stream. Beyond it the oldest are given up, so that a thief who writes more fills no memory."""
+
+
+AHEAD_MAX = timedelta(minutes=5) // timedelta(microseconds=1)
+"""Microseconds that a heartbeat may be ahead of our clock, as statements may. A member whose clock is
+further ahead would hide its silence, and bar its own later words once the clock is right, for as long."""
 
 
 class EndedKeys:
@@ -121,6 +127,14 @@ class StreamState:
         self.update(next_offset=min(self.row.next_offset, offset), ended_from=-1)
         self.ended.links.clear()
         self.links_lost = False
+
+    def hears(self, beat: Heartbeat, *, now: int) -> bool:
+        """Take a heartbeat's word of when the next is due, and tell whether it is no older than the last."""
+        next_by = min(beat.next_by, now + AHEAD_MAX + max(0, beat.next_by - beat.issued_at))
+        if next_by < self.row.next_by:
+            return False
+        self.update(heard_at=now, next_by=next_by)
+        return True
 
     def move(self, chain: ChainState) -> None:
         """Take the chain as a step left it."""

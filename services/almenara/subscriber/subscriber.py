@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import structlog
@@ -27,7 +27,7 @@ from almenara.subscriber.absorb import Absorbed, Absorber
 from almenara.trust.directory import Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from almenara.bus.kafka import Reader
@@ -63,6 +63,20 @@ class SubscriberSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     watch_interval_s: float = 2.0
 
 
+class _Due(NamedTuple):
+    """A seek by a clock that nobody sets: `at` is the loop's time, in seconds."""
+
+    offset: int | None
+    at: float
+
+
+def _due(seeks: Mapping[Stream, Seek]) -> dict[Stream, _Due]:
+    now, time = clock.now(), asyncio.get_running_loop().time()
+    return {
+        stream: _Due(seek.offset, time + (seek.at - now).total_seconds()) for stream, seek in seeks.items()
+    }
+
+
 class Subscriber:
     """Receive for one member into its store, by the directory that `follower` keeps."""
 
@@ -86,7 +100,7 @@ class Subscriber:
         self._sealing_keys = sealing_keys
         self.follower = follower
         self._streams: dict[str, Stream] = {}
-        self._seeks: dict[Stream, Seek] = {}
+        self._seeks: dict[Stream, _Due] = {}
         self._waits_for = ""
         self.delivered = asyncio.Event()  # set whenever messages are new; whoever waits clears it
 
@@ -134,7 +148,7 @@ class Subscriber:
             async with asyncio.TaskGroup() as tasks:
                 polling = tasks.create_task(self._poll(reader))
                 absorbing = tasks.create_task(self._absorb(batch, directory))
-            self._seeks.update(absorbing.result().seeks)
+            self._seeks.update(_due(absorbing.result().seeks))
             # A stream about to be read from elsewhere: what was fetched of it meanwhile is stale.
             fetched = polling.result()
             batch = [(stream, record) for stream, record in fetched if stream not in self._seeks]
@@ -234,9 +248,9 @@ class Subscriber:
         One that it refuses is dropped: once the stream may be read again, it is read from where the
         store stands.
         """
-        now = clock.now()
+        time = asyncio.get_running_loop().time()
         for stream, seek in list(self._seeks.items()):
-            if seek.at > now:
+            if seek.at > time:
                 continue
             try:
                 await reader.seek(stream.topic(self._federation), seek.offset)

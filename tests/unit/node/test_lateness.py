@@ -71,6 +71,13 @@ def test_who_never_said_a_word_is_late_too() -> None:
     assert late(looks(facts), facts, now=NOW + AFTER, after=AFTER) == {OURS: {AR}}
 
 
+def test_after_a_clock_was_set_back_the_time_begins_anew() -> None:
+    facts = found(word(AR, 5), word(CL, 9), heard_after=MINUTE)
+    tomorrow = waiting({}, facts, directory=directory(), now=NOW + timedelta(days=1))
+    behind = waiting(tomorrow, facts, directory=directory(), now=NOW)
+    assert late(behind, facts, now=NOW + AFTER, after=AFTER) == {OURS: {AR}}
+
+
 def test_who_is_gone_is_not_late() -> None:
     for facts in (found(word(CL, 9)), found(word(CL, 9), heard_after=-MINUTE)):
         assert late(looks(facts), facts, now=NOW + AFTER, after=AFTER) == {}

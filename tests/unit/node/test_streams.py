@@ -84,6 +84,10 @@ HEARD: dict[str, tuple[StreamState, dict[str, Any]]] = {
     "held": (StreamState.HELD, {"row": replace(ROW, wait_code="DIRECTORY_BEHIND"), "gaps": (GAP,)}),
     "a reader knows more, for long": (StreamState.WITHHELD, {"words": (word(8, unmet_for=LONG),)}),
     "a reader knows more, since just now": (StreamState.OK, {"words": (word(8, unmet_for=29 * SECOND),)}),
+    "a reader knows more, since a time to come": (
+        StreamState.WITHHELD,
+        {"words": (word(8, unmet_for=-LONG),)},
+    ),
     "a reader knew more, and it came": (StreamState.OK, {"words": (word(8),)}),
     "a reader knows more, and a backlog is being read": (
         StreamState.OK,

@@ -266,6 +266,7 @@ def test_a_key_lives_at_most_a_day(author: Author) -> None:
     renewed = author.says(at=NOW + SENDER_KEY_LIFETIME)
     assert [announces(each) for each in (first, last, renewed)] == [True, False, True]
     assert renewed.head.sender_key != first.head.sender_key
+    assert announces(author.says(at=NOW)), "nor longer where the clock was a day ahead, and was set back"
 
 
 def test_a_restart_makes_a_new_key(author: Author) -> None:

@@ -9,17 +9,18 @@ import pytest
 from msgspec.structs import replace
 
 from almenara.bus.received import Received
+from almenara.clock import to_micros
 from almenara.errors import Code
 from almenara.model.codes import Tlp
 from almenara.store import inbox, quarantine, witness
 from almenara.store.quarantine import evidence_of, refusals
-from unit.subscriber.stream import GAP_WAIT, Author, ReaderSite, alert
+from unit.subscriber.stream import GAP_WAIT, HEARTBEAT_EVERY, Author, ReaderSite, alert
 from unit.trust.federation import AR, CL, NOW, PE, directory
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SECOND = timedelta(seconds=1)
+SECOND, MINUTE, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(days=1)
 
 
 @pytest.fixture
@@ -84,6 +85,35 @@ def test_a_gap_is_read_again_and_then_passed_over_marked(author: Author, reader:
     assert (again.offset, again.at) == (2, NOW + GAP_WAIT), "then stand still until the wait is over"
     assert reader.reads((2, c), at=NOW + GAP_WAIT).delivered == 1
     assert [entry.row.flags for entry in reader.inbox] == ["", "AFTER_GAP"]
+
+
+def test_a_clock_that_is_set_back_begins_the_wait_for_a_gap_again_and_no_more(
+    author: Author, reader: ReaderSite
+) -> None:
+    a, _lost, c, _also, e = (author.says(alert(n)) for n in range(5))
+    two_days_ahead = NOW + 2 * DAY
+    reader.reads(a, at=two_days_ahead)
+    reader.reads((2, c), at=two_days_ahead)
+    again = reader.reads((2, c), at=NOW + DAY).seeks[reader.stream]
+    assert (again.offset, again.at) == (2, NOW + DAY + GAP_WAIT)
+    assert reader.reads((2, c), at=NOW + DAY + GAP_WAIT).delivered == 1
+    again = reader.reads((4, e), at=NOW).seeks[reader.stream]
+    assert again.offset is None, "the wait that is over was over in another time: this gap has its own"
+
+
+def test_a_heartbeat_from_a_day_ahead_bars_no_later_word_and_hides_no_silence(
+    author: Author, reader: ReaderSite
+) -> None:
+    author.says(alert(1))
+    reader.reads((1, author.beats(NOW + DAY)))
+    row = reader.store.read_now(inbox.chains)[reader.stream]
+    assert row.next_by == to_micros(NOW + 5 * MINUTE + HEARTBEAT_EVERY), (
+        "by our clock, give or take 5 minutes"
+    )
+    set_right = NOW + 6 * MINUTE
+    reader.reads((2, author.beats(set_right)), at=set_right)
+    row = reader.store.read_now(inbox.chains)[reader.stream]
+    assert (row.heard_at, row.next_by) == (to_micros(set_right), to_micros(set_right + HEARTBEAT_EVERY))
 
 
 def test_a_gap_filled_in_time_leaves_no_mark(author: Author, reader: ReaderSite) -> None:
