@@ -8,10 +8,12 @@ no content of a message: what holds one does not show it (hidden.py).
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 import structlog
@@ -34,6 +36,25 @@ SILENCED = ("aiokafka", "kafka")
 """Libraries that raise what matters, and besides repeat it every second while a broker is away."""
 
 
+class _Whatever(io.TextIOBase):
+    """A stream on which a line that cannot be written is lost: no daemon ends for a full disk of logs."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+
 def configure(*, stream: TextIO | None = None, level: str = "info", as_json: bool | None = None) -> None:
     """Send all logs from `level` on to the stream, standard error if none is given.
 
@@ -41,7 +62,7 @@ def configure(*, stream: TextIO | None = None, level: str = "info", as_json: boo
     """
     wanted = os.environ.get(LEVEL_VARIABLE, "").lower()
     level = wanted if wanted in LEVELS else level
-    target = sys.stderr if stream is None else stream
+    target = cast("TextIO", _Whatever(sys.stderr if stream is None else stream))
     terminal = target.isatty()
     as_json = not terminal if as_json is None else as_json
     renderer: Processor = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+from contextlib import suppress
 
 import pytest
 import structlog
@@ -103,3 +104,18 @@ def test_a_level_that_is_none_is_told_and_changes_nothing(monkeypatch: pytest.Mo
     structlog.get_logger().info("broker.started")
     (line,) = stream.getvalue().splitlines()
     assert json.loads(line)["event"] == "log.level_unknown"
+
+
+@pytest.mark.parametrize("library", [False, True], ids=["ours", "a library's"])
+def test_a_line_that_the_disk_cannot_take_is_lost_and_ends_nothing(
+    library: bool,  # noqa: FBT001
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    full = open("/dev/full", "w")  # noqa: PTH123, SIM115 - closing it fails too
+    logs.configure(stream=full)
+    log = logging.root if library else structlog.get_logger()
+    for _ in range(10_000):
+        log.warning("store.full")
+    with suppress(OSError):
+        full.close()
+    assert capsys.readouterr().err == ""

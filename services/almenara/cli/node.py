@@ -85,7 +85,7 @@ async def _show_ready(settings: MemberSettings, ready_file: Path) -> None:
     """Keep the file that was asked for the same as the node's own, once that is of this process."""
     import msgspec
 
-    from almenara.node.supervise import Ready, ready_path
+    from almenara.node.supervise import READY_RETRY_S, Ready, ready_path
     from almenara.trust.secretfile import replace_file
 
     shown = b""
@@ -99,6 +99,9 @@ async def _show_ready(settings: MemberSettings, ready_file: Path) -> None:
             try:
                 replace_file(ready_file, found)
             except OSError as exc:
+                if shown:  # it could be written before: a full disk is no reason to end
+                    await asyncio.sleep(READY_RETRY_S)
+                    continue
                 raise Misconfigured(
                     Code.CONFIGURATION,
                     f"{ready_file}: cannot be written ({exc.strerror}); name a file in a folder that you own",

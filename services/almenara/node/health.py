@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from almenara.errors import AlmenaraError
     from almenara.node.answers import StreamView
     from almenara.trust.admission import MemberCertificate
     from almenara.trust.directory import Directory
@@ -55,14 +56,20 @@ def kept_back(connection: Connection, delay: timedelta) -> tuple[KeptBack, ...]:
 def problems(
     *,
     broker: str,
+    store: AlmenaraError | None,
     directory: Directory | None,
     certificate: MemberCertificate,
     kept_back: Iterable[KeptBack],
     streams: Iterable[StreamView],
     now: datetime,
 ) -> tuple[str, ...]:
-    """Return one line for each thing that a person should look at; `broker` is why it does not answer."""
+    """Return one line for each thing that a person should look at.
+
+    `broker` is why it does not answer, `store` why the last write to it failed.
+    """
     found = [broker] if broker else []
+    if store is not None:
+        found.append(store.text)
     if directory is None:
         found.append("directory: none verified yet")
     elif directory.standing(now) is not Standing.FRESH:

@@ -362,6 +362,7 @@ class NodeService:
             counts=await self._store.read(health.counts),
             problems=health.problems(
                 broker=broker,
+                store=self._store.fault,
                 directory=directory,
                 certificate=connected.certificate,
                 kept_back=kept_back,

@@ -52,6 +52,9 @@ STEADY_S = 60.0
 
 READY_POLL_S = 0.05
 
+READY_RETRY_S = 5.0
+"""How soon the ready file is written again where the disk was full."""
+
 PARTS = ("publisher", "subscriber")
 
 log = structlog.get_logger()
@@ -183,10 +186,13 @@ class _Supervisor:
         async with RemoteNode(self._settings.socket_path) as node:
             while True:
                 children = dict(self._children)
+                wait_s = READY_POLL_S
                 if children.keys() == set(PARTS) and children != announced and await node.answers():
-                    _announce(self._settings, children=children)
-                    announced = children
-                await asyncio.sleep(READY_POLL_S)
+                    if _announce(self._settings, children=children):
+                        announced = children
+                    else:
+                        wait_s = READY_RETRY_S
+                await asyncio.sleep(wait_s)
 
 
 async def run_child(part: str, settings: MemberSettings, *, stopping: asyncio.Event) -> None:
@@ -215,7 +221,8 @@ async def _until(crashed: asyncio.Future[None]) -> None:
     await crashed
 
 
-def _announce(settings: MemberSettings, *, children: dict[str, int]) -> None:
+def _announce(settings: MemberSettings, *, children: dict[str, int]) -> bool:
+    """Say that the node is ready; return whether the file could be written: the node works without it."""
     ready = Ready(
         pid=os.getpid(),
         member=settings.member,
@@ -223,10 +230,16 @@ def _announce(settings: MemberSettings, *, children: dict[str, int]) -> None:
         children=children,
         at=clock.now(),
     )
-    replace_file(ready_path(settings), msgspec.json.encode(ready))
+    written = True
+    try:
+        replace_file(ready_path(settings), msgspec.json.encode(ready))
+    except OSError as exc:
+        log.warning("ready.not_written", file=str(ready_path(settings)), error=exc.strerror)
+        written = False
     crash_point(Point.NODE_ANNOUNCED)
     _notify("READY=1")
     log.info("node.ready", member=settings.member, socket=str(settings.socket_path), pid=ready.pid)
+    return written
 
 
 def _retract(settings: MemberSettings) -> None:

@@ -39,6 +39,7 @@ class Store:
     def __init__(self, engine: Engine, path: Path) -> None:
         self._engine = engine
         self.path = path
+        self.fault: AlmenaraError | None = None  # why the last write failed, None if it did not
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="store-reader")
 
@@ -123,9 +124,15 @@ class Store:
                 self._engine.connect().execution_options(write=write) as connection,
                 connection.begin(),
             ):
-                return work(connection)
+                done = work(connection)
         except DatabaseError as exc:
-            raise _as_ours(exc, self.path) from exc
+            error = _as_ours(exc, self.path)
+            if write and isinstance(error, AlmenaraError):
+                self.fault = error
+            raise error from exc
+        if write:
+            self.fault = None
+        return done
 
 
 def _engine(path: Path) -> Engine:

@@ -55,13 +55,17 @@ def write_secret(path: Path, data: bytes) -> None:
 def replace_file(path: Path, data: bytes, *, mode: int = SECRET_MODE) -> None:
     """Write the bytes to a file, old or new, whole or not at all; for what may be renewed.
 
-    Raises OSError if the folder cannot be written.
+    Raises OSError if the folder cannot be written, or its disk is full; then nothing has changed.
     """
     draft = path.with_name(f".new-{secrets.token_hex(8)}")
-    _write_durably(draft, data)
-    draft.chmod(mode)
-    crash_point(Point.FILE_DRAFTED)
-    draft.replace(path)
+    try:
+        _write_durably(draft, data)
+        draft.chmod(mode)
+        crash_point(Point.FILE_DRAFTED)
+        draft.replace(path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
     _sync_folder(path.parent)
 
 

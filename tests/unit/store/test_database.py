@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import resource
 import signal
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +20,7 @@ from sqlalchemy.exc import IntegrityError
 from almenara.errors import Code, Misconfigured, Unavailable
 from almenara.store import database, tables
 from almenara.store.database import Store
+from full_disk import file_size_limit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,17 +49,6 @@ def store(tmp_path: Path) -> Iterator[Store]:
     store = Store.create(tmp_path / "almenara.db")
     yield store
     store.close()
-
-
-@contextmanager
-def file_size_limit(limit: int) -> Iterator[None]:
-    """Make the disk full: no file may grow beyond the limit (Python ignores SIGXFSZ)."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_what_was_written_is_there_when_opened_again(tmp_path: Path) -> None:
@@ -231,7 +219,10 @@ def test_a_full_disk_keeps_what_was_accepted_and_goes_on_when_there_is_space(sto
         store.write_now(put_much)
     assert refusal.value.code == Code.STORE_FULL
     assert names(store) == {"before"}
+    shown = store.fault
+    assert shown is refusal.value, "for those who ask how the store does"
     store.write_now(lambda c: put(c, "after"))
+    assert store.fault is None
     assert names(store) == {"before", "after"}
 
 
