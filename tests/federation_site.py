@@ -30,6 +30,7 @@ class FederationSite:
     def __init__(self, folder: Path, name: str = "ams", *, forwarded: Sequence[Forwarded] = ()) -> None:
         self.folder = folder
         self.federation = Federation.init(folder / "D", name=name, now=clock.now())
+        self.forwarded = tuple(forwarded)
         self.broker = Broker(folder / "D", forwarded=forwarded)
         self.members: dict[str, MemberSettings] = {}
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
 import msgspec
@@ -14,6 +16,8 @@ from almenara.bus import bound
 from almenara.node.supervise import Ready, ready_path
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from almenara.node.settings import MemberSettings
 
 TIMEOUT_S = 60.0
@@ -22,8 +26,15 @@ TIMEOUT_S = 60.0
 class NodeProcess:
     """Start it, wait until it is ready, and end it as a test wants."""
 
-    def __init__(self, settings: MemberSettings, *, single: bool = False) -> None:
+    def __init__(
+        self,
+        settings: MemberSettings,
+        *,
+        single: bool = False,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.settings = settings
+        self._environment = environment
         self._arguments = ["--single-process"] if single else []
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -36,11 +47,18 @@ class NodeProcess:
 
     def start(self) -> None:
         ready_path(self.settings).unlink(missing_ok=True)
-        program = [sys.executable, "-m", "almenara.cli", "node", "run", *self._arguments]
         with (self.settings.folder / "node.log").open("ab") as log:
             self._process = subprocess.Popen(
-                bound.command([*program, "--config", str(self.settings.file)]), stderr=log, stdout=log
+                bound.command([*self.command, "--config", str(self.settings.file)]),
+                stderr=log,
+                stdout=log,
+                env={**os.environ, **self._environment},
             )
+
+    @property
+    def command(self) -> list[str]:
+        """Return the command that runs a node, without its configuration."""
+        return [sys.executable, "-m", "almenara.cli", "node", "run", *self._arguments]
 
     @property
     def process(self) -> subprocess.Popen[bytes]:

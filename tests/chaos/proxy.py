@@ -11,8 +11,10 @@ import asyncio
 import socket
 import struct
 from contextlib import suppress
-from random import Random
+from random import Random, choice
 from typing import TYPE_CHECKING, Self
+
+from almenara.bus.broker import PORTS
 
 if TYPE_CHECKING:
     from asyncio import StreamReader, StreamWriter
@@ -28,11 +30,12 @@ AT_ONCE = struct.pack("ii", 1, 0)
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port that nobody listens on now, and that no outgoing connection is given."""
+    while True:
+        port = choice(PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((HOST, port))
+            return port
 
 
 class Proxy:

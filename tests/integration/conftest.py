@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from almenara import clock
+from almenara.bus.configuration import Forwarded
 from almenara.trust.directory import AudienceKind
 from broker_site import Site
+from chaos.proxy import free_port
 from node_site import MEMBERS, TRIO, NodeSite
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeSite]:
     """Return the federation, its broker running and its members on the cluster."""
-    site = NodeSite(tmp_path_factory.mktemp("nodes"))
+    site = NodeSite(tmp_path_factory.mktemp("nodes"), forwarded=(Forwarded(free_port(), free_port()),))
     asyncio.run(site.start())
     site.join(*MEMBERS, *IMPORTING)
     site.federation.create_audience(
