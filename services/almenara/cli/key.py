@@ -136,9 +136,9 @@ def backup(config: Path, output: Path, passphrase_file: Path | None) -> None:
 def restore(file: Path, state: Path, passphrase_file: Path | None, keys_passphrase_file: Path | None) -> None:
     """Make a member's folder out of a backup of its keys; nothing is overwritten.
 
-    Every key is checked against its id. The store is not in a backup. If it is lost, the node reads again
-    what the broker still retains, and publishes once its administrator has let it open a new epoch, as
-    also where an older copy of the store is put back: almenara epoch open.
+    Every key is checked against its id. The store is not in it: it has a backup of its own (almenara store
+    restore). If that is lost too, the node reads again what the broker still retains, and publishes once
+    its administrator has let it open a new epoch: almenara epoch open.
 
     \b
     Example:
@@ -155,7 +155,9 @@ def restore(file: Path, state: Path, passphrase_file: Path | None, keys_passphra
     click.echo(f"{header.member}: keys of {header.made_at:%Y-%m-%d %H:%MZ} restored to {state}")
     click.echo(f"root fingerprint, to compare by telephone: {header.root_fingerprint}")
     click.echo("")
-    click.echo("the store is not part of a backup. If it is lost, run")
+    click.echo("the store is not part of it. If you have a backup of that, run")
+    click.echo(f"  almenara store restore FILE --config {state / 'member.toml'}")
+    click.echo("If it is lost, run")
     click.echo(f"  almenara node run --config {state / 'member.toml'}")
     click.echo(
         "which reads again what is retained. This member published before, so it must open a new epoch"

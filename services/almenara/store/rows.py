@@ -23,10 +23,18 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[tuple[Any, 
     Raises what SQLAlchemy raises for the same insert: IntegrityError for a row that is there.
     """
     if rows:
-        connection.exec_driver_sql(_statement(table, connection.dialect), list(rows))
+        columns = tuple(column.name for column in table.columns if column.autoincrement is not True)
+        connection.exec_driver_sql(_statement(table, columns, connection.dialect), list(rows))
+
+
+def insert_whole_rows(
+    connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
+) -> None:
+    """Insert rows of these columns in their order, keys that the table makes included."""
+    if rows:
+        connection.exec_driver_sql(_statement(table, tuple(columns), connection.dialect), list(rows))
 
 
 @cache
-def _statement(table: Table, dialect: Dialect) -> str:
-    columns = [column.name for column in table.columns if column.autoincrement is not True]
-    return str(table.insert().compile(dialect=dialect, column_keys=columns))
+def _statement(table: Table, columns: tuple[str, ...], dialect: Dialect) -> str:
+    return str(table.insert().compile(dialect=dialect, column_keys=list(columns)))

@@ -16,6 +16,7 @@ from almenara.crash import Point, crash_point
 from almenara.errors import Code, Misconfigured
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 SECRET_MODE = 0o600
@@ -32,14 +33,19 @@ def write_secret(path: Path, data: bytes) -> None:
 
     Raises Misconfigured CONFIGURATION if something stands there or its folder cannot be written.
     """
+    write_secret_pieces(path, (data,))
+
+
+def write_secret_pieces(path: Path, pieces: Iterable[bytes]) -> None:
+    """Do the same as `write_secret` with what comes piece by piece; whatever ends it leaves no file."""
     draft = path.with_name(f".new-{secrets.token_hex(8)}")
     try:
-        _write_durably(draft, data)
         try:
+            _write_durably(draft, pieces)
             os.link(draft, path)
         finally:
-            draft.unlink()
-        _sync_folder(path.parent)
+            draft.unlink(missing_ok=True)
+        sync_folder(path.parent)
     except FileExistsError as exc:
         raise Misconfigured(
             Code.CONFIGURATION,
@@ -59,20 +65,20 @@ def replace_file(path: Path, data: bytes, *, mode: int = SECRET_MODE) -> None:
     """
     draft = path.with_name(f".new-{secrets.token_hex(8)}")
     try:
-        _write_durably(draft, data)
+        _write_durably(draft, (data,))
         draft.chmod(mode)
         crash_point(Point.FILE_DRAFTED)
         draft.replace(path)
     except OSError:
         draft.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def move_file(path: Path, target: Path) -> None:
     """Give a file the place of another, old or new, for good; raise OSError if it cannot be done."""
     path.replace(target)
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
 
 
 def read_secret(path: Path) -> bytes:
@@ -103,15 +109,17 @@ def unreadable(path: Path, fault: str, remedy: str) -> Misconfigured:
     return Misconfigured(Code.KEY_UNREADABLE, f"{path}: {fault}; {remedy}")
 
 
-def _write_durably(path: Path, data: bytes) -> None:
+def _write_durably(path: Path, pieces: Iterable[bytes]) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, SECRET_MODE)
     with os.fdopen(handle, "wb") as file:
-        file.write(data)
+        for piece in pieces:
+            file.write(piece)
         file.flush()
         os.fsync(file.fileno())
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Have names that were made or changed in a folder stand after a power cut; raise OSError."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,0 +1,91 @@
+"""`almenara store`: back up a member's store, and restore it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from almenara.cli.options import member_config
+
+_file = click.Path(path_type=Path)
+
+
+@click.group()
+def store() -> None:
+    """Back up a member's store, and restore it.
+
+    The store holds what this member has said and heard: signed bytes, chain heads, the inbox, the keys
+    of what is retained. `almenara key backup` saves the keys in the member's folder; a member that has
+    lost both needs both.
+    """
+
+
+@store.command()
+@member_config
+@click.option("--output", type=_file, required=True, help="The file to make.")
+@click.option("--passphrase-file", type=_file, help="Its passphrase. [default: ask for it, twice]")
+def backup(config: Path, output: Path, passphrase_file: Path | None) -> None:
+    """Write all that the store holds to one encrypted file; the node runs on meanwhile.
+
+    It is the store of one moment, of SQLite and PostgreSQL alike. It holds alerts in clear, so it is
+    sealed piece by piece under a passphrase (scrypt, AES-256-GCM), mode 0600, and never overwritten.
+    Make one each night and keep it elsewhere: what is said after it is not lost, for readers have it,
+    but counts as withdrawn once it is restored.
+
+    \b
+    Example:
+      almenara store backup --output PE-store.backup
+    """
+    from almenara import clock
+    from almenara.cli.output import count
+    from almenara.cli.passphrase import new_passphrase
+    from almenara.cli.progress import shown
+    from almenara.cli.reach import load
+    from almenara.node.store_backup import back_up_store
+
+    settings = load(config)
+    under = new_passphrase(passphrase_file, "Passphrase of the backup")
+    with shown() as tell:
+        made = back_up_store(settings, output, under=under, now=clock.now(), tell=tell)
+    size = output.stat().st_size / (1 << 20)
+    click.echo(f"{settings.member}: {count(made.rows, 'row')} in {output}, {size:.1f} MiB")
+
+
+@store.command()
+@click.argument("file", metavar="FILE", type=_file)
+@member_config
+@click.option("--passphrase-file", type=_file, help="Passphrase of the backup. [default: ask for it]")
+@click.option("--force", is_flag=True, help="Also if the present store has said more than the backup.")
+def restore(file: Path, config: Path, passphrase_file: Path | None, *, force: bool) -> None:
+    """Put the store of a backup in place; no node of the member may run.
+
+    The present store, if there is one, is put aside under another name. Each stream of this member opens
+    a new epoch with its next statement: readers keep what it had said after the backup as evidence that
+    it was withdrawn, and nothing is said twice. What others said since is read again from the broker,
+    and comes to whoever follows the inbox once more: tell it by (publisher, message_id).
+
+    \b
+    Examples:
+      almenara store restore PE-store.backup
+      almenara store restore PE-store.backup --force
+    """
+    from almenara import clock
+    from almenara.cli.output import count
+    from almenara.cli.passphrase import known_passphrase
+    from almenara.cli.progress import shown
+    from almenara.cli.reach import load
+    from almenara.node.store_backup import read_header, restore_store
+
+    settings = load(config)
+    read_header(file, settings)
+    under = known_passphrase(passphrase_file, "Passphrase of the backup")
+    with shown() as tell:
+        done = restore_store(settings, file, under=under, force=force, now=clock.now(), tell=tell)
+    click.echo(f"{settings.member}: the store of {done.header.made_at:%Y-%m-%d %H:%MZ} is in place")
+    click.echo(f"{count(done.streams, 'stream')} to open a new epoch with the next statement")
+    if done.replaced is not None:
+        click.echo(f"the one that stood there is now {done.replaced}: delete it once all is well")
+    click.echo("")
+    click.echo("next: start the node again")
+    click.echo(f"  almenara node run --config {config}")
