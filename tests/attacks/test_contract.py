@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
@@ -10,6 +11,7 @@ from almenara.bus.admin import Admin
 from almenara.bus.kafka import Reader, Sender
 from almenara.model.ids import MemberId
 from attacks.operator_site import OperatedTopic
+from patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -65,29 +67,37 @@ class OnKafka:
 
     async def read(self, position: int, count: int) -> Read:
         await self._reader.assign({"ams.contract.pe": position})
+        end = await self._reader.end_offset("ams.contract.pe")
         found: list[tuple[int, bytes]] = []
         silent = 0
-        while len(found) < count and silent < SILENT_POLLS:
-            polled = await self._reader.poll(POLL_S, max_records=count - len(found))
-            found.extend((record.offset, record.value) for record in polled)
-            silent = 0 if polled else silent + 1
+        async with asyncio.timeout(PATIENCE_S):
+            # At the end nothing is to come, which shows by waiting alone; elsewhere something must.
+            while len(found) < count and (found[-1][0] + 1 < end if found else silent < SILENT_POLLS):
+                polled = await self._reader.poll(POLL_S, max_records=count - len(found))
+                found.extend((record.offset, record.value) for record in polled)
+                silent += position == end
         return found, found[-1][0] + 1 if found else position
 
 
 @pytest.fixture(params=["in memory", "on Kafka"])
-async def topic(request: pytest.FixtureRequest) -> AsyncIterator[Topic]:
+def kafka(request: pytest.FixtureRequest) -> Site | None:
+    """Return the broker on which the topic is, if any: it is started outside of any loop."""
+    return request.getfixturevalue("broker") if request.param == "on Kafka" else None
+
+
+@pytest.fixture
+async def topic(kafka: Site | None) -> AsyncIterator[Topic]:
     """Lend an empty topic of each kind."""
-    if request.param == "in memory":
+    if kafka is None:
         yield InMemory()
         return
-    site: Site = request.getfixturevalue("broker")
-    await site.open_audience("contract", [PE, AR])
+    await kafka.open_audience("contract", [PE, AR])
     async with (
-        Sender(site.bootstrap, site.member(PE)) as sender,
-        Reader(site.bootstrap, site.member(AR)) as reader,
-        Admin(site.bootstrap, site.operator()) as admin,
+        Sender(kafka.bootstrap, kafka.member(PE)) as sender,
+        Reader(kafka.bootstrap, kafka.member(AR)) as reader,
+        Admin(kafka.bootstrap, kafka.operator()) as admin,
     ):
-        yield OnKafka(site, sender, reader, admin)
+        yield OnKafka(kafka, sender, reader, admin)
         await admin.delete_topics(["ams.contract.pe"])
 
 

@@ -16,13 +16,14 @@ import pytest
 from almenara.demo.revocation import ENDED_S
 from almenara.demo.samples import AUDIENCES, SUSPENDED
 from demo_runs import COMMAND, Ran, almenara, environment, processes_of, run_demo
+from patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from almenara.model.ids import MemberId
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 MEMBERS = AUDIENCES["region"]  # type: ignore[index]
 
@@ -40,7 +41,7 @@ LINES = [line for sender in MEMBERS for line in lines_of(sender)]
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    return run_demo(tmp_path_factory.mktemp("demo") / "S", timeout_s=150)
+    return run_demo(tmp_path_factory.mktemp("demo") / "S", timeout_s=280)
 
 
 def table(ran: Ran) -> dict[str, dict[str, int]]:
@@ -154,7 +155,7 @@ def test_interrupted_it_ends_what_it_started(tmp_path: Path) -> None:
         for line in demo.stdout:
             if "members: " in line:
                 break
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE_S
         while not [command for command in processes_of(folder) if "node run" in command]:
             assert time.monotonic() < deadline
             time.sleep(0.05)

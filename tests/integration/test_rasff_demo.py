@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 MEMBERS = 8
 
@@ -105,7 +105,7 @@ def runs(notifications: Path, tmp_path_factory: pytest.TempPathFactory) -> list[
     """Run it twice on the same folder."""
     folder = tmp_path_factory.mktemp("rasff") / "S"
     arguments = ("--input", str(notifications), "--mapping", "rasff", "--members", str(MEMBERS))
-    return [run_demo(folder, *arguments, timeout_s=140) for _ in range(2)]
+    return [run_demo(folder, *arguments, timeout_s=280) for _ in range(2)]
 
 
 def expected(rows: list[Row], members: list[str]) -> dict[str, Counter[Held]]:

@@ -19,6 +19,7 @@ from almenara.bus.kafka import Reader, Sender, answers
 from almenara.errors import Code, Misconfigured, Unavailable
 from almenara.model.ids import MemberId
 from broker_site import Site
+from patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +36,14 @@ from pathlib import Path
 from almenara.bus.broker import run
 asyncio.run(run(Path(sys.argv[1]), ready_file=Path(sys.argv[2])))
 """
+
+
+async def sent_in_the_end(sender: Sender, topic: str, values: list[bytes]) -> None:
+    """Send until the broker has answered: what was sent before and not answered is the same batch."""
+    while True:
+        with suppress(Unavailable):
+            await sender.send(topic, values)
+            return
 
 
 async def test_clients_go_on_over_a_kill_of_the_broker(broker: Site) -> None:
@@ -56,8 +65,8 @@ async def test_clients_go_on_over_a_kill_of_the_broker(broker: Site) -> None:
         Reader(broker.bootstrap, broker.member(AR), request_timeout_s=2, silence_s=1) as reader,
     ):
         await reader.assign({topic: None})
-        await sender.send(topic, [b"before"])
-        async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+        await sent_in_the_end(sender, topic, [b"before"])
+        async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
             reading = tasks.create_task(read_until(3, reader))
             os.kill(java, signal.SIGKILL)
             with pytest.raises(Unavailable, match=r"ended with status -9; read .*broker\.log"):
@@ -69,10 +78,7 @@ async def test_clients_go_on_over_a_kill_of_the_broker(broker: Site) -> None:
             await broker.broker.start()
             assert broker.bootstrap == address
             # Both unanswered attempts and this one are the same batch, as for a publisher's outbox.
-            while True:
-                with suppress(Unavailable):
-                    await sender.send(topic, [b"during", b"after"])
-                    break
+            await sent_in_the_end(sender, topic, [b"during", b"after"])
             await reading
         assert [record.value for record in received] == [b"before", b"during", b"after"]
         assert [record.value for record in await reader.read_all(topic)] == [b"before", b"during", b"after"]
@@ -108,7 +114,7 @@ async def test_a_state_without_certificates_is_named(tmp_path: Path, missing: st
 async def start_run(site: Site, ready: Path) -> tuple[asyncio.subprocess.Process, dict[str, Any]]:
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", RUN, str(site.folder), str(ready))
     gone = False
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         # What an earlier broker left there must go before this one is ready.
         while not gone or not ready.exists():
             gone = gone or not ready.exists()
@@ -126,12 +132,12 @@ async def test_the_broker_command_says_when_it_is_ready_and_leaves_nothing_behin
 
     process.kill()
     await process.wait()
-    assert not psutil.wait_procs([kafka], timeout=5)[1]
+    assert not psutil.wait_procs([kafka], timeout=PATIENCE_S)[1]
     assert not await answers(found["bootstrap"], site.operator())
 
     process, again = await start_run(site, ready)
     assert (again["pid"], again["bootstrap"]) == (process.pid, found["bootstrap"])
     process.send_signal(signal.SIGTERM)
-    assert await asyncio.wait_for(process.wait(), 20) == 0
+    assert await asyncio.wait_for(process.wait(), PATIENCE_S) == 0
     assert not psutil.pid_exists(again["kafka_pid"])
     assert not ready.exists()

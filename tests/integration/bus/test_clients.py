@@ -15,6 +15,7 @@ from almenara.bus.topics import AclRule, Operation, directory_settings
 from almenara.errors import Code, Refused, Unavailable
 from almenara.model.ids import MemberId
 from broker_site import FEDERATION
+from patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from almenara.bus.received import Received
@@ -25,9 +26,9 @@ pytestmark = pytest.mark.integration
 PE, AR = MemberId("PE"), MemberId("AR")
 
 
-async def poll_for(reader: Reader, count: int, *, within_s: float = 10.0) -> list[Received]:
+async def poll_for(reader: Reader, count: int) -> list[Received]:
     found: list[Received] = []
-    async with asyncio.timeout(within_s):
+    async with asyncio.timeout(PATIENCE_S):
         while len(found) < count:
             found += await reader.poll(0.5)
     return found
@@ -115,7 +116,7 @@ async def test_what_is_taken_away_while_reading_is_told(broker: Site, what: str)
             await admin.delete_acls([rule for rule in rules if rule.name == f"ams.{audience}."])
         else:
             await admin.delete_topics([taken])
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while reader.access[taken] is Access.READABLE:
                 await reader.poll(0.2)
         assert reader.access == {

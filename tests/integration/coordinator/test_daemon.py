@@ -14,6 +14,7 @@ from almenara import clock, logs
 from almenara.bus.topics import AclRule, Operation
 from almenara.coordinator import coordinator
 from almenara.coordinator.sync import Cluster
+from patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -33,7 +34,7 @@ async def running(site: FederationSite) -> AsyncIterator[list[Any]]:
     logs.configure()
     stopping = asyncio.Event()
     with structlog.testing.capture_logs() as events:
-        async with asyncio.timeout(90), asyncio.TaskGroup() as tasks:
+        async with asyncio.timeout(4 * PATIENCE_S), asyncio.TaskGroup() as tasks:
             daemon = tasks.create_task(coordinator.run(site.federation.folder, stopping=stopping))
             yield events
             stopping.set()
@@ -41,7 +42,7 @@ async def running(site: FederationSite) -> AsyncIterator[list[Any]]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while not condition():  # noqa: ASYNC110 - captured logs tell nobody that they grew
             await asyncio.sleep(0.05)
 
@@ -65,7 +66,7 @@ async def test_the_daemon_survives_its_broker_and_goes_on_where_it_was(site: Fed
         await until(lambda: any(event["event"] == "coordinator.waiting" for event in events))
         site.admit(site.enrol("CL"))
         await site.broker.start()
-        await until(lambda: [event["event"] for event in events].count("coordinator.connected") == 2)
+        await until(lambda: [event["event"] for event in events].count("coordinator.connected") >= 2)
         async with Cluster.connect(site.federation) as cluster:
             assert "ams.region.cl" in await cluster.admin.list_topics()
             assert not await cluster.sync(site.federation, now=clock.now())

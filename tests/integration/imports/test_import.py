@@ -14,6 +14,7 @@ from almenara.cli.import_ import import_
 from almenara.client import connect
 from almenara.model.bodies import ControlResult
 from almenara.model.codes import Kind
+from patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,7 +75,7 @@ async def inbox(settings: MemberSettings, wanted: int) -> list[Item]:
     items: list[Item] = []
     async with connect(settings) as bus:
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE_S):
                 async for item in bus.subscribe(sender="IT"):
                     items.append(item)
                     if len(items) == wanted:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 from typing import TYPE_CHECKING
 
@@ -14,8 +13,9 @@ from almenara import clock
 from almenara.node.backup import back_up, restore
 from almenara.node.node import open_epochs
 from almenara.node.settings import load_settings
-from almenara.store.views import InboxFilter
+from buses import ids_held
 from node_site import INTERVALS
+from patience import until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,20 +26,13 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.integration
 
-PATIENCE_S = 60.0
 UNDER = b"a long sentence in a safe"
 
 
 async def reads(bus: Bus, *, sender: str, expected: set[UUID]) -> None:
-    """Return once the sender's messages are these, each held once."""
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            page = await bus.node.inbox(InboxFilter(senders=(sender,)), after=0, limit=1000)
-            found = [item.message.message_id for item in page.items]
-            if expected <= set(found):
-                assert len(found) == len(set(found))
-                return
-            await asyncio.sleep(0.05)
+    """Return once the bus holds these messages of the sender; nothing is held twice."""
+    found = await ids_held(bus, sender=sender, until=expected)
+    assert len(found) == len(set(found))
 
 
 async def test_a_lost_folder_comes_back_from_its_backup(site: NodeSite, tmp_path: Path) -> None:
@@ -47,10 +40,9 @@ async def test_a_lost_folder_comes_back_from_its_backup(site: NodeSite, tmp_path
     await site.synced()
     theirs, before, after = new_alert(), new_alert(), new_alert()
     async with almenara.connect(site["BO"]) as bo:
-        async with almenara.connect(site["CO"]) as co, asyncio.timeout(PATIENCE_S):
+        async with almenara.connect(site["CO"]) as co:
             # BO takes the newcomer in once the delay for members it never saw is over.
-            while "CO" not in (await bo.check(theirs)).expected:  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
+            await until(lambda: bo.check(theirs), lambda preview: "CO" in preview.expected)
             await bo.publish(theirs)
             await reads(co, sender="BO", expected={theirs.message_id})
             await co.publish(before)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import almenara
 from alerts import new_alert
 from almenara.trust.refresh import root_fingerprint
+from buses import connected, view
+from patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +45,7 @@ def verified(file: Path, fingerprint: str, empty: Path) -> dict[str, Any]:
         env={"PYTHONPATH": ":".join(sys.path), "HOME": str(empty), "TMPDIR": str(empty)},
         capture_output=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     assert shown.returncode == 0, shown.stderr.decode()
     report: dict[str, Any] = json.loads(shown.stdout)
@@ -57,7 +58,7 @@ def exported(site: NodeSite, member: str, message_id: str, file: Path) -> None:
         [sys.executable, "-m", "almenara.cli", *map(str, arguments)],
         check=True,
         capture_output=True,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
 
 
@@ -65,12 +66,17 @@ async def test_author_and_reader_prove_the_same_statement_each_with_receipts_of_
     trio: NodeSite, tmp_path: Path
 ) -> None:
     (tmp_path / "empty").mkdir()
-    async with almenara.connect(trio["PE"]) as author:
+    async with connected(trio, "PE", "AR", "CL") as (author, reader, other):
         handle = await author.publish(new_alert(), audience="trio")
-        confirmed = await handle.received(timeout=60)
+        confirmed = await handle.received(timeout=PATIENCE_S)
         assert not confirmed.waiting
         # What follows makes links, and receipts that name a later statement.
-        await (await author.publish(new_alert(), audience="trio")).received(timeout=60)
+        await (await author.publish(new_alert(), audience="trio")).received(timeout=PATIENCE_S)
+        # The author has CL's receipts by now; AR, whose evidence shows them too, gets them when it does.
+        said = await view(other, "CL", lambda found: found.own, audience="trio")
+        await view(
+            reader, "CL", lambda found: (found.epoch, found.seq) >= (said.epoch, said.seq), audience="trio"
+        )
     fingerprint = root_fingerprint(trio["PE"].root_path.read_bytes())
     reports = {}
     for member in ("PE", "AR"):

@@ -15,7 +15,8 @@ from almenara.node.answers import StreamState
 from almenara.node.node import open_epochs
 from almenara.node.rotation import rotate
 from almenara.node.settings import load_settings
-from integration.node.test_node import PATIENCE_S, connected, ids_held, stream
+from buses import connected, ids_held, stream
+from patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
