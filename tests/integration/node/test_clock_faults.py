@@ -13,8 +13,8 @@ from almenara.errors import Code, MessageRefused, Unavailable
 from almenara.node.answers import StreamState
 from almenara.store.views import InboxFilter
 from almenara.trust.directory import Standing
+from buses import connected, ids_held, stream
 from faked_clock import FakedClock
-from integration.node.test_node import connected, ids_held, stream
 from node_process import NodeProcess
 
 if TYPE_CHECKING:

@@ -19,9 +19,10 @@ from almenara.node.answers import StreamState
 from almenara.node.remote import RemoteNode
 from almenara.store import highwater, outbox
 from almenara.store.database import Store
+from buses import connected, ids_held, stream
 from full_disk import SmallDisk, disk_full_for
-from integration.node.test_node import PATIENCE_S, connected, ids_held, stream
 from node_process import NodeProcess
+from patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

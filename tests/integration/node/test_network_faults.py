@@ -12,8 +12,9 @@ import almenara
 from alerts import new_alert
 from almenara.node.answers import StreamState
 from almenara.node.settings import load_settings
+from buses import connected, ids_held, stream
 from chaos.proxy import Proxy
-from integration.node.test_node import PATIENCE_S, connected, ids_held, stream
+from patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
