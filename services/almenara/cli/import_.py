@@ -55,7 +55,8 @@ def import_(
     A member publishes its own rows alone; those that others sent are counted as not ours. Bad rows go
     to the rejects file, the rest goes through. Run it again as often as you like: a row always becomes
     the same message, and what is there already is not published twice. So after an interruption, run
-    the same command again; and the rejects file, corrected, can be imported itself.
+    the same command again. While so much waits for the broker that the node accepts nothing more, the
+    import waits, and says so. And the rejects file, corrected, can be imported itself.
 
     Rows are counted as a spreadsheet does: the header is row 1. Recipients that are no members are left
     out. A dry run without a member.toml judges the rows of all senders.
@@ -92,11 +93,14 @@ def import_(
                 show(f"rows {report.rows}", percent, 100)
             told = percent
 
+        def full(why: str) -> None:
+            show(f"waits: {why}", max(told, 0), 100)
+
         try:
             if settings is None or dry_run:
                 report = asyncio.run(_judge(file, mapping, rejects, settings, tell))
             else:
-                report = asyncio.run(_publish(file, mapping, rejects, settings, tell))
+                report = asyncio.run(_publish(file, mapping, rejects, settings, tell=tell, full=full))
         except Unavailable as away:
             raise Unavailable(
                 away.code,
@@ -110,7 +114,13 @@ def import_(
 
 
 async def _publish(
-    file: Path, mapping: Mapping, rejects: Path, settings: MemberSettings, tell: Progress
+    file: Path,
+    mapping: Mapping,
+    rejects: Path,
+    settings: MemberSettings,
+    *,
+    tell: Progress,
+    full: Callable[[str], None],
 ) -> Report:
     from almenara import clock
     from almenara.client import connect
@@ -127,6 +137,7 @@ async def _publish(
             rejects=rejects,
             now=clock.now(),
             progress=tell,
+            full=full,
         )
 
 

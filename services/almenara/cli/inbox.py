@@ -15,6 +15,7 @@ from almenara.model.codes import Language
 if TYPE_CHECKING:
     from almenara.cli.output import Row
     from almenara.node.answers import Item, Page
+    from almenara.node.service import Node
     from almenara.node.settings import MemberSettings
     from almenara.store.views import InboxFilter
     from almenara.trust.exported import ExportedRecord
@@ -26,6 +27,9 @@ RETRY_S = 1.0
 """How soon a follower looks for a node that has gone: it is restarted within seconds."""
 
 FOLLOW_PAGE = 200
+
+BACKLOG_LOOK_S = 5.0
+"""How often a follower looks how far the node has come."""
 
 language = click.option(
     "--lang", type=click.Choice([each.value for each in Language]), help="Show texts in this language."
@@ -61,14 +65,16 @@ def list_(*, limit: int, lang: str | None, config: Path, output: str, **chosen: 
     from almenara.cli.output import write_rows
     from almenara.cli.reach import load, reading
     from almenara.node.answers import item_json
+    from almenara.node.backlog import summary
 
     settings, want = load(config), wanted(**chosen)
 
-    async def newest() -> Page:
+    async def newest() -> tuple[Page, str]:
         async with reading(settings) as node:
-            return await node.inbox(want, limit=limit)
+            return await node.inbox(want, limit=limit), summary(await node.streams())
 
-    items = asyncio.run(newest()).items
+    page, left = asyncio.run(newest())
+    items = page.items
     rows: list[Row]
     match output:
         case "json" | "jsonl":
@@ -78,6 +84,8 @@ def list_(*, limit: int, lang: str | None, config: Path, output: str, **chosen: 
         case _:
             rows = [_glance(item, lang or "") for item in items]
     write_rows(rows, output)
+    if left:
+        click.echo(f"the node is catching up: {left}", err=True)
 
 
 @inbox.command()
@@ -158,13 +166,14 @@ async def _follow(
     from almenara.errors import Unavailable
     from almenara.node.answers import item_json
 
-    position, told = after, ""
+    position, told, backlog = after, "", _Backlog()
     while True:
         try:
             async with reading(settings) as node:
                 while True:
                     if position is None:
                         position = (await node.inbox(want, limit=1)).position
+                    await backlog.tell(node)
                     page = await node.inbox(want, after=position, limit=FOLLOW_PAGE, wait_s=LOOK_S)
                     position, told = page.position, ""
                     for item in page.items:
@@ -176,6 +185,26 @@ async def _follow(
                 complain(f"{away}; waiting for it")
             told = away.text
         await asyncio.sleep(RETRY_S)
+
+
+class _Backlog:
+    """Say now and then on standard error how much the node has still to read, and when it has."""
+
+    def __init__(self) -> None:
+        self._next_look = 0.0
+        self._told = False
+
+    async def tell(self, node: Node) -> None:
+        from almenara.node.backlog import summary
+
+        time = asyncio.get_running_loop().time()
+        if time < self._next_look:
+            return
+        self._next_look = time + BACKLOG_LOOK_S
+        left = summary(await node.streams())
+        if left or self._told:
+            click.echo(f"the node is catching up: {left}" if left else "the node has caught up", err=True)
+        self._told = bool(left)
 
 
 @inbox.command()

@@ -17,6 +17,7 @@ from almenara.errors import AlmenaraError, Code, Held, MessageRefused, Refused, 
 from almenara.model.bodies import Received as Vector
 from almenara.model.ids import REGION, Stream, directory_topic
 from almenara.model.values import Digest
+from almenara.node.backlog import summary
 from almenara.node.opening import Found, open_found
 from almenara.node.remote import RemoteNode
 from almenara.node.streams import ALARMS
@@ -28,13 +29,13 @@ from almenara.trust.certificates import client_context
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
     from sqlalchemy import Connection
 
     from almenara.bus.received import Received
     from almenara.model.messages import Message
-    from almenara.node.answers import Accepted
+    from almenara.node.answers import Accepted, StreamView
     from almenara.node.service import Node
     from almenara.node.settings import MemberSettings
     from almenara.trust.directory import Directory
@@ -145,8 +146,10 @@ async def _node(
             yield ok(
                 "node", f"process {status.pid}, version {status.version}, since {status.started_at:%d %H:%MZ}"
             )
-            alarms = [view for view in await remote.streams() if view.state in ALARMS]
-            for view in alarms:
+            views = await remote.streams()
+            for found in _amounts(views):
+                yield found
+            for view in (view for view in views if view.state in ALARMS):
                 name = f"stream {view.audience}/{view.publisher}"
                 yield warn(name, f"{view.state}: {view.detail}", "see almenara streams --help for each state")
         else:
@@ -167,6 +170,16 @@ async def _node(
         )
     except AlmenaraError as error:
         yield failed("round trip", error)
+
+
+def _amounts(views: Sequence[StreamView]) -> Iterator[Finding]:
+    """Yield what waits to be sent and what is still to be read, where there is any."""
+    if left := summary(views):
+        yield ok("catching up", left)
+    for view in views:
+        if view.unsent_since is not None:
+            size = f"{count(view.lag, 'statement')}, {view.unsent_bytes / 2**20:.1f} MiB"
+            yield ok(f"outbox of {view.audience}", f"{size}, since {view.unsent_since:%Y-%m-%d %H:%M:%SZ}")
 
 
 async def _round_trip(

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from almenara.model.messages import Message
     from almenara.node.settings import MemberSettings
 
-QUEUE_FULL_TRIES = 20
-"""How often a message is offered while the node's queue is full: it empties within seconds."""
+FULL_PATIENCE_S = 20.0
+"""How long a message is offered while the node's queue is full, which empties within seconds. Where it would
+be for longer, the broker being away, whoever publishes must know."""
 
 
 class _Order(NamedTuple):
@@ -63,7 +64,9 @@ def publish(
     FILE holds one JSON message, a JSON array of them, or one on each line; - is standard input. What is
     accepted is on disk, signed, when this returns, and reaches the broker whatever crashes. Of
     several messages each is answered: refused ones are named with their line, the rest goes through,
-    and the exit status is 1. With --wait it is 3 if not all have confirmed within the time.
+    and the exit status is 1. With --wait it is 3 if not all have confirmed within the time. It is 3 too
+    while so much waits for the broker that the node accepts nothing more (OUTBOX_FULL): what was accepted
+    is safe, the rest is to be published again later.
 
     \b
     Examples:
@@ -180,14 +183,15 @@ async def _messages(file: str, tally: _Tally) -> AsyncIterator[tuple[str, Messag
 
 async def _offer(bus: Bus, message: Message, order: _Order) -> Handle:
     """Publish one message, waiting while the node's queue is full."""
-    for _ in range(QUEUE_FULL_TRIES):
+    loop = asyncio.get_running_loop()
+    until = loop.time() + FULL_PATIENCE_S
+    while True:
         try:
             return await bus.publish(message, audience=order.audience, to=order.to)
         except Unavailable as full:
-            if full.code is not Code.OUTBOX_FULL:
+            if full.code is not Code.OUTBOX_FULL or loop.time() + full.retry_after_s > until:
                 raise
             await asyncio.sleep(full.retry_after_s)
-    return await bus.publish(message, audience=order.audience, to=order.to)
 
 
 def _stopped(place: str, away: Unavailable, *, accepted: int) -> Unavailable:

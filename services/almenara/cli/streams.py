@@ -35,7 +35,9 @@ def streams(config: Path, output: str) -> None:
       WITHHELD      others know of statements that the broker does not show
       TRUNCATED     a new epoch left out statements that are held here
       OUTDATED      its publisher still seals to a member that was removed
+      CATCHING_UP   much is being read that came meanwhile: no alarm
       STALE         its heartbeat is overdue
+      FULL          own: so much waits for the broker that nothing more is accepted
       UNSENT        own statements wait for the broker
       UNCONFIRMED   own: a reader that is alive elsewhere confirms nothing more
       ENDED         nothing more may come: somebody left the audience, or it is over
@@ -46,6 +48,7 @@ def streams(config: Path, output: str) -> None:
     """
     from almenara.cli.output import write_rows
     from almenara.cli.reach import load, reading
+    from almenara.node.backlog import summary
 
     settings = load(config)
 
@@ -53,7 +56,10 @@ def streams(config: Path, output: str) -> None:
         async with reading(settings) as node:
             return await node.streams()
 
-    write_rows([_row(view) for view in asyncio.run(views())], output)
+    shown = asyncio.run(views())
+    write_rows([_row(view) for view in shown], output)
+    if left := summary(shown):
+        click.echo(f"catching up: {left}", err=True)
     _warn_of_expiry(settings)
 
 
@@ -86,6 +92,9 @@ def _row(view: StreamView) -> Row:
         "head": view.seq,
         "age_s": None if view.age_s is None else round(view.age_s, 1),
         "lag": view.lag,
+        "unsent_bytes": view.unsent_bytes,
+        "unsent_since": view.unsent_since,
+        "to_come": view.to_come,
         "gaps": view.gaps,
         "anchored": view.anchored,
         "post_quantum_to": None

@@ -42,7 +42,8 @@ IN_FLIGHT = 256
 fills while one is written."""
 
 PATIENCE_S = 60.0
-"""How long one message waits for a node that is away or full: a restart takes seconds."""
+"""How long one message waits for a node that is away: a restart takes seconds. One that is full is waited
+for without end, for it answers, and goes on once the broker takes what waits."""
 
 _SHORTEST_WAIT_S = 0.1
 
@@ -95,6 +96,7 @@ async def import_file(
     rejects: Path,
     now: datetime,
     progress: Callable[[Report, float], None] = lambda _report, _share: None,
+    full: Callable[[str], None] = lambda _why: None,
     more: Callable[[], Awaitable[bool]] | None = None,
 ) -> Report:
     """Publish the rows of a file and return what became of them.
@@ -102,7 +104,8 @@ async def import_file(
     `publishers` gives the way to publish as a member, None for a member that is not ours. `progress` is
     told the counts and which share of the file is read. `more` is asked before each row that is to be
     published: it may wait, and by False ends the import there; `Report.rows` counts the rows up to there,
-    and a later run goes on from them. Raises Misconfigured for files that cannot be
+    and a later run goes on from them. `full` is told why a message waits while the node accepts nothing
+    more. Raises Misconfigured for files that cannot be
     read or written, Unavailable when a node stays away: what was published stays published, and the
     rejects file is that of the last run that came to its end.
     """
@@ -120,7 +123,7 @@ async def import_file(
                             break
                         publish = publishers(row.outcome.sender)
                         assert publish is not None  # noqa: S101 - rows() asked before
-                        task = tasks.create_task(_publish_row(row.outcome, publish, mapping, members))
+                        task = tasks.create_task(_publish_row(row.outcome, publish, mapping, members, full))
                     pending.append((row, task))
                     if len(pending) >= IN_FLIGHT:
                         await _settle(*pending.popleft(), kept, tally)
@@ -135,30 +138,39 @@ async def import_file(
 
 
 async def _publish_row(
-    row: Mapped, publish: Publish, mapping: Mapping, members: Container[MemberId] | None
+    row: Mapped,
+    publish: Publish,
+    mapping: Mapping,
+    members: Container[MemberId] | None,
+    full: Callable[[str], None],
 ) -> _Published:
     """Publish the messages of a row one after the other: an answer follows what it answers."""
     new = held = dropped = 0
     for message in row.messages:
         narrowed, dropped = addressed(message, members)
         try:
-            is_new = await _patiently(publish, narrowed, mapping.audience)
+            is_new = await _patiently(publish, narrowed, mapping.audience, full)
         except MessageRefused as refusal:
             return _Published(new, held, dropped, refusal.faults)
         new, held = new + is_new, held + (not is_new)
     return _Published(new, held, dropped)
 
 
-async def _patiently(publish: Publish, message: Message, audience: AudienceId) -> bool:
+async def _patiently(
+    publish: Publish, message: Message, audience: AudienceId, full: Callable[[str], None]
+) -> bool:
     waited = 0.0
     while True:
         try:
             return await publish(message, audience)
         except Unavailable as error:
-            if waited >= PATIENCE_S:
-                raise
             wait = max(error.retry_after_s, _SHORTEST_WAIT_S)
-            waited += wait
+            if error.code == Code.OUTBOX_FULL:
+                full(error.text)
+            elif waited >= PATIENCE_S:
+                raise
+            else:
+                waited += wait
             await asyncio.sleep(wait)
 
 

@@ -150,8 +150,12 @@ class StreamState(StrEnum):
     """A new epoch left out statements that we hold."""
     OUTDATED = "OUTDATED"
     """Its publisher still seals to somebody who was removed from the audience."""
+    CATCHING_UP = "CATCHING_UP"
+    """Much is being read that came while nobody read; what is said of its end is judged then."""
     STALE = "STALE"
     """The next heartbeat is overdue."""
+    FULL = "FULL"
+    """Our own: so much waits for the broker that nothing more is accepted."""
     UNSENT = "UNSENT"
     """Our own: the broker does not take statements at the moment; they wait."""
     UNCONFIRMED = "UNCONFIRMED"
@@ -167,7 +171,10 @@ class StreamView(Answer, frozen=True, kw_only=True):
     """One stream as this node sees it.
 
     `seq` -1: nothing yet. `lag` is how many statements are known of and not here; of our own stream,
-    how many the broker does not hold. `anchored` is where this reader began when not at the start.
+    how many the broker does not hold, `unsent_bytes` how much that is, and `unsent_since` when the oldest
+    of them was signed. `anchored` is where this reader began when not at the start.
+    `to_come` is how many records of another's stream the broker says that it holds and that were not read
+    yet, `ready_s` in how many seconds those of all streams will be, None while that is not known.
     `checkpoint_seq` is the last checkpoint, -1 if none: up to it the chain is signed with ML-DSA too.
     `confirmed` and `behind` tell, of our own stream, who has confirmed all that asks for it, and
     `unconfirmed` who is behind for long while it is alive elsewhere.
@@ -182,6 +189,10 @@ class StreamView(Answer, frozen=True, kw_only=True):
     seq: int
     age_s: float | None = None
     lag: int = 0
+    unsent_bytes: int = 0
+    unsent_since: datetime | None = None
+    to_come: int = 0
+    ready_s: float | None = None
     gaps: int = 0
     evidence: int = 0
     anchored: int | None = None

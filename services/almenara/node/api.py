@@ -7,6 +7,7 @@ raises it, so that the process ends and is started again (DESIGN 5).
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import socket
 from contextlib import asynccontextmanager
@@ -126,5 +127,5 @@ def _json(body: bytes) -> web.Response:
 def _failed(body: ErrorBody, status: int) -> web.Response:
     response = web.Response(body=msgspec.json.encode(body), content_type="application/json", status=status)
     if body.retry_after_s is not None:
-        response.headers["Retry-After"] = str(max(1, round(body.retry_after_s)))
+        response.headers["Retry-After"] = str(max(1, math.ceil(body.retry_after_s)))
     return response

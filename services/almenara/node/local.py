@@ -28,15 +28,17 @@ from almenara.node.answers import (
     Preview,
     Quarantined,
 )
+from almenara.node.backlog import Backlog, Progress, look
 from almenara.node.evidence import proof_of, rival_of
 from almenara.node.lateness import Waiting, late, waiting
 from almenara.node.opening import find_statement, open_found, unknown_message
+from almenara.node.page import PAGE_MAX, item_of, page_of
 from almenara.store import directory as directory_row
 from almenara.store import outbox, quarantine, views, witness
 from almenara.trust.continuity import TrustedDirectory
 from almenara.trust.exported import ExportedRecord, directory_files
 from almenara.wire.avro import canonical_form
-from almenara.wire.messages import decode_message, encode_batch
+from almenara.wire.messages import encode_batch
 from almenara.wire.padding import choose_bucket
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ if TYPE_CHECKING:
     from almenara.publisher.publisher import Publisher
     from almenara.store.database import Store
     from almenara.store.outbox import Outgoing
-    from almenara.store.views import InboxEntry, InboxFilter
+    from almenara.store.views import InboxFilter
     from almenara.trust.admission import MemberCertificate
 
 LOOK_S = 0.05
@@ -61,9 +63,6 @@ LOOK_S = 0.05
 
 WAIT_MAX_S = 60.0
 """A question waits no longer than this; whoever wants more asks again."""
-
-PAGE_MAX = 1000
-"""Items a page: at 1 KB each a megabyte of JSON."""
 
 log = structlog.get_logger()
 
@@ -90,6 +89,7 @@ class NodeService:
         self._connected = connected
         self._started_at = clock.now()
         self._behind: Waiting = {}
+        self._backlogs: Mapping[Stream, Backlog] = {}
 
     async def publish(
         self, message: Message, *, audience: AudienceId, to: Sequence[MemberId] | None = None
@@ -148,7 +148,7 @@ class NodeService:
         limit = min(limit, PAGE_MAX)
         until = asyncio.get_running_loop().time() + min(wait_s, WAIT_MAX_S)
         while True:
-            page = await self._store.read(partial(_page, wanted=wanted, after=after, limit=limit))
+            page = await self._store.read(partial(page_of, wanted=wanted, after=after, limit=limit))
             if after is None or page.items or asyncio.get_running_loop().time() >= until:
                 return page
             after = page.position
@@ -158,7 +158,7 @@ class NodeService:
         """Return the messages with that id, ours too."""
 
         def work(connection: Connection) -> tuple[Item, ...]:
-            found = [_item(entry) for entry in views.entries_of(connection, message_id.bytes)]
+            found = [item_of(entry) for entry in views.entries_of(connection, message_id.bytes)]
             ours = outbox.outgoing_by_id(connection, [message_id.bytes]).get(message_id.bytes)
             if ours is not None:
                 found.append(self._own_item(connection, ours))
@@ -273,20 +273,28 @@ class NodeService:
             found,
             directory=self._publisher.directory,
             faults={stream.audience: self._publisher.fault(stream.audience) for stream in found.own},
+            unsent_bytes={
+                stream.audience: self._publisher.unsent_bytes(stream.audience) for stream in found.own
+            },
             now=now,
             withheld_after=timedelta(seconds=self._settings.subscriber.withheld_after_s),
             late=late(self._behind, found, now=now, after=after),
+            backlogs=self._backlogs,
         )
 
     async def watch(self) -> None:
         """Log changes of the streams' states, and keep receipts that contradict, for ever."""
         states: Mapping[Stream, StreamState] = {}
+        progress = Progress()
         while True:
             try:
                 found = await self._facts()
                 if (directory := self._publisher.directory) is not None:
                     self._behind = waiting(self._behind, found, directory=directory, now=clock.now())
-                states = watch.report(states, self._views(found))
+                self._backlogs = look(self._backlogs, found, now=clock.now())
+                shown = self._views(found)
+                states = watch.report(states, shown)
+                progress.tell(shown, now=clock.now())
                 if forks := watch.forks(found):
                     await self._store.write(partial(watch.keep_forks, words=forks, now=clock.now()))
             except Unavailable as error:
@@ -370,30 +378,3 @@ class NodeService:
                 now=now,
             ),
         )
-
-
-def _page(connection: Connection, *, wanted: InboxFilter, after: int | None, limit: int) -> Page:
-    last = views.last_position(connection)
-    if after is None:
-        entries = views.newest_entries(connection, wanted, limit=limit)
-        return Page(items=tuple(map(_item, entries)), position=last)
-    entries = views.entries_after(connection, wanted, position=after, limit=limit)
-    # What the filter passed over need not be looked at again.
-    position = entries[-1].position if len(entries) == limit and entries else max(last, after)
-    return Page(items=tuple(map(_item, entries)), position=position)
-
-
-def _item(entry: InboxEntry) -> Item:
-    row = entry.row
-    recipients = tuple(MemberId(member) for member in row.recipients.split())
-    return Item(
-        position=entry.position,
-        publisher=row.publisher,
-        audience=row.audience,
-        recipients=recipients,
-        epoch=row.epoch,
-        seq=row.seq,
-        flags=tuple(row.flags.split()),
-        received_at=from_micros(row.received_at),
-        message=decode_message(row.body, recipients),
-    )

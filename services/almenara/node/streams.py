@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from almenara.clock import to_micros
+from almenara.clock import from_micros, to_micros
 from almenara.errors import Code
 from almenara.model.ids import MemberId
 from almenara.node.answers import StreamState, StreamView
+from almenara.node.backlog import described
 from almenara.node.confirmations import covers
 from almenara.store.inbox import ChainRow
 from almenara.store.outbox import Asked, OwnHead
 from almenara.store.quarantine import EvidenceCount
+from almenara.store.unread import Unread
 from almenara.store.witness import Word
 from almenara.wire.chain import ChainState, Claim, OpenGap, compare_claim
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from almenara.errors import AlmenaraError
     from almenara.model.ids import Stream
+    from almenara.node.backlog import Backlog
 
 ALARMS = frozenset(
     {
@@ -39,6 +42,7 @@ ALARMS = frozenset(
         StreamState.TRUNCATED,
         StreamState.OUTDATED,
         StreamState.STALE,
+        StreamState.FULL,
         StreamState.UNCONFIRMED,
     }
 )
@@ -47,12 +51,8 @@ ALARMS = frozenset(
 TRUNCATED_SHOWN = timedelta(days=1)
 """How long a stream shows that an epoch left something out; the evidence stays for ever."""
 
-CATCHING_UP = timedelta(seconds=5)
-"""A reader that accepts statements is reading a backlog: what it has not reached is not withheld."""
-
-CATCHING_UP_MAX = timedelta(seconds=60)
-"""A backlog that takes longer shows as withheld: nobody can tell it from an operator that lets statements
-through drop by drop."""
+CATCHING_UP_FROM = 200
+"""Records to come that are shown as a state of their own: more than one transaction takes."""
 
 
 class Heard(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,23 +65,44 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
     evidence: EvidenceCount = EvidenceCount()
     outdated: bool = False
     ended: str = ""
+    unread: Unread = Unread()
 
 
 class Own(msgspec.Struct, frozen=True, kw_only=True):
-    """What the store holds of a stream of ours; `words` are its readers' receipts, `ended` as above."""
+    """What the store holds of a stream of ours; `words` are its readers' receipts, `ended` as above.
+
+    `unsent_since` is when the oldest unsent statement was signed, in microseconds, 0 without one.
+    """
 
     head: OwnHead | None = None
     asked: Asked | None = None
     unsent: int = 0
+    unsent_since: int = 0
     words: tuple[Word, ...] = ()
     ended: str = ""
 
 
-def heard_view(stream: Stream, heard: Heard, *, now: datetime, withheld_after: timedelta) -> StreamView:
-    """Return how another member's stream stands."""
+def heard_view(
+    stream: Stream,
+    heard: Heard,
+    *,
+    now: datetime,
+    withheld_after: timedelta,
+    backlog: Backlog | None = None,
+    ready_s: float | None = None,
+) -> StreamView:
+    """Return how another member's stream stands.
+
+    `backlog` is what is being read of it (backlog.py), `ready_s` when that of all streams will be.
+    """
     row = heard.row or ChainRow(audience=stream.audience, publisher=stream.publisher)
     claims = [(word, _compared(heard, word)) for word in heard.words]
     state, detail = _heard_state(heard, row, claims, now=now, withheld_after=withheld_after)
+    to_come = heard.unread.records if backlog is not None and backlog.is_met else 0
+    late = to_come > 0 and state in {StreamState.WITHHELD, StreamState.STALE}
+    many = to_come >= CATCHING_UP_FROM and state in {StreamState.OK, StreamState.EMPTY}
+    if late or many:
+        state, detail = StreamState.CATCHING_UP, described(to_come, ready_s)
     known = [w.claim.seq for w, compared in claims if compared is Claim.BEHIND and w.claim.epoch == row.epoch]
     last = max(row.heard_at, row.accepted_at)
     return StreamView(
@@ -94,6 +115,8 @@ def heard_view(stream: Stream, heard: Heard, *, now: datetime, withheld_after: t
         seq=row.seq,
         age_s=(to_micros(now) - last) / 1e6 if last else None,
         lag=max(0, max(known, default=row.seq) - row.seq),
+        to_come=to_come,
+        ready_s=ready_s if to_come else None,
         gaps=len(heard.gaps),
         evidence=heard.evidence.total,
         anchored=row.anchor_seq if row.anchor_seq > 0 else None,
@@ -135,7 +158,7 @@ def _heard_state(
     overdue = [
         word.claim
         for word, compared in claims
-        if compared is Claim.BEHIND and _overdue(word, row, micros, withheld_after)
+        if compared is Claim.BEHIND and _overdue(word, micros, withheld_after)
     ]
     if overdue:
         first = min(overdue, key=lambda claim: claim.witness)
@@ -152,13 +175,10 @@ def _heard_state(
     return (StreamState.EMPTY, "") if row.seq < 0 else (StreamState.OK, "")
 
 
-def _overdue(word: Word, row: ChainRow, micros: int, withheld_after: timedelta) -> bool:
-    if not word.unmet_since:
-        return False
+def _overdue(word: Word, micros: int, withheld_after: timedelta) -> bool:
     # Of a word that came by a clock since set back nobody knows how old it is: it counts as old.
     late = timedelta(microseconds=abs(micros - word.unmet_since))
-    quiet = timedelta(microseconds=micros - row.accepted_at) > CATCHING_UP
-    return late > withheld_after and (quiet or late > CATCHING_UP_MAX)
+    return bool(word.unmet_since) and late > withheld_after
 
 
 def _compared(heard: Heard, word: Word) -> Claim:
@@ -180,10 +200,12 @@ def own_view(
     fault: AlmenaraError | None,
     now: datetime,
     late: AbstractSet[MemberId] = frozenset(),
+    unsent_bytes: int = 0,
 ) -> StreamView:
     """Return how a stream of ours stands, and who of its readers has confirmed.
 
-    `late` are those who are alive and have confirmed nothing new for too long (lateness.py).
+    `unsent_bytes` is what waits for the broker, by the publisher's own count. `late` are those who are alive
+    and have confirmed nothing new for too long (lateness.py).
     """
     head, asked = own.head, own.asked
     confirmed = behind = frozenset[MemberId]()
@@ -206,6 +228,8 @@ def own_view(
         seq=head.seq if head else -1,
         age_s=(to_micros(now) - head.issued_at) / 1e6 if head else None,
         lag=own.unsent,
+        unsent_bytes=unsent_bytes if own.unsent else 0,
+        unsent_since=from_micros(own.unsent_since) if own.unsent_since else None,
         checkpoint_epoch=head.checkpoint_epoch if head else 0,
         checkpoint_seq=head.checkpoint_seq if head else -1,
         confirmed=tuple(sorted(confirmed)),
@@ -234,5 +258,5 @@ def _own_state(own: Own, fault: AlmenaraError | None) -> tuple[StreamState, str]
     if own.ended:
         return StreamState.ENDED, own.ended
     if fault is not None:
-        return StreamState.UNSENT, fault.text
+        return StreamState.FULL if fault.code == Code.OUTBOX_FULL else StreamState.UNSENT, fault.text
     return (StreamState.EMPTY, "") if head is None else (StreamState.OK, "")

@@ -15,10 +15,12 @@ import structlog
 from almenara.clock import to_micros
 from almenara.model.ids import Stream
 from almenara.node.answers import StreamState
+from almenara.node.backlog import ready_s
 from almenara.node.streams import ALARMS, Heard, Own, forked, heard_view, own_view
-from almenara.store import inbox, outbox, quarantine, witness
+from almenara.store import inbox, outbox, quarantine, unread, witness
 from almenara.store.quarantine import FORKED_CLAIM, Evidence
 from almenara.trust.directory import MemberStatus
+from almenara.wire.records import parse_record, parse_statement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from almenara.errors import AlmenaraError
     from almenara.model.ids import AudienceId, MemberId
     from almenara.node.answers import StreamView
+    from almenara.node.backlog import Backlog
     from almenara.store.witness import Word
     from almenara.trust.directory import Directory
 
@@ -48,8 +51,9 @@ def facts(connection: Connection, member: MemberId, directory: Directory | None,
     """Read what the store holds of every stream that the directory gives this member, or that has a past."""
     heads, asked = outbox.own_heads(connection), outbox.asked(connection)
     unsent, access = outbox.unsent_counts(connection), inbox.stream_access(connection)
+    since = {audience: _unsent_since(connection, audience) for audience in unsent}
     chains, gaps = inbox.chains(connection), inbox.gaps(connection)
-    evidence = quarantine.evidence_counts(connection)
+    evidence, to_come = quarantine.evidence_counts(connection), unread.read(connection)
     outdated = inbox.outdated_streams(connection)
     words = _by_stream(
         [*witness.differing_words(connection, member), *witness.words_on_own(connection, member)]
@@ -65,6 +69,7 @@ def facts(connection: Connection, member: MemberId, directory: Directory | None,
                 head=heads.get(audience),
                 asked=asked.get(audience),
                 unsent=unsent.get(audience, 0),
+                unsent_since=since.get(audience, 0),
                 words=words.get(stream, ()),
                 ended=_ended(stream, member, directory, now),
             )
@@ -78,6 +83,7 @@ def facts(connection: Connection, member: MemberId, directory: Directory | None,
                 words=words.get(stream, ()),
                 evidence=evidence.get(stream, quarantine.EvidenceCount()),
                 outdated=stream in outdated,
+                unread=to_come.get(stream, unread.Unread()),
                 ended=_ended(stream, member, directory, now),
             )
             for stream in sorted(streams)
@@ -93,8 +99,14 @@ def views(
     now: datetime,
     withheld_after: timedelta,
     late: Mapping[Stream, frozenset[MemberId]] | None = None,
+    unsent_bytes: Mapping[AudienceId, int] | None = None,
+    backlogs: Mapping[Stream, Backlog] | None = None,
 ) -> tuple[StreamView, ...]:
-    """Return how every stream stands, our own first; `late` as lateness.py finds it."""
+    """Return how every stream stands, our own first.
+
+    `faults` and `unsent_bytes` are what the publisher says of each of ours, `late` as lateness.py finds it,
+    `backlogs` as backlog.py does.
+    """
     shown = []
     for stream, own in found.own.items():
         entry = directory.audiences.get(stream.audience) if directory is not None else None
@@ -102,10 +114,36 @@ def views(
         keyless = directory.keyless(stream.audience) if directory is not None and entry else frozenset()
         fault = faults.get(stream.audience)
         slow = (late or {}).get(stream, frozenset())
-        shown.append(own_view(stream, own, readers=readers, keyless=keyless, fault=fault, now=now, late=slow))
+        shown.append(
+            own_view(
+                stream,
+                own,
+                readers=readers,
+                keyless=keyless,
+                fault=fault,
+                now=now,
+                late=slow,
+                unsent_bytes=(unsent_bytes or {}).get(stream.audience, 0),
+            )
+        )
+    ready = ready_s((backlogs or {}).values())
     for stream, heard in found.heard.items():
-        shown.append(heard_view(stream, heard, now=now, withheld_after=withheld_after))
+        shown.append(
+            heard_view(
+                stream,
+                heard,
+                now=now,
+                withheld_after=withheld_after,
+                backlog=(backlogs or {}).get(stream),
+                ready_s=ready,
+            )
+        )
     return tuple(shown)
+
+
+def _unsent_since(connection: Connection, audience: AudienceId) -> int:
+    oldest = outbox.oldest_unsent(connection, audience)
+    return 0 if oldest is None else parse_statement(parse_record(oldest.record).payload).head.issued_at
 
 
 def _ended(stream: Stream, member: MemberId, directory: Directory | None, now: datetime) -> str:

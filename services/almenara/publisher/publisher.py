@@ -11,7 +11,6 @@ stand in the store and are sent, or sent again, as they are. A statement is neve
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -22,11 +21,12 @@ import structlog
 
 from almenara import clock
 from almenara.crash import Point, crash_point
-from almenara.errors import AlmenaraError, Code, Misconfigured, Unavailable
+from almenara.errors import AlmenaraError, Code, Misconfigured, Refused, Unavailable
 from almenara.publisher.accept import accept, may_confirm
 from almenara.publisher.checkpoints import CHECKPOINT_INTERVAL_S, LOOK_INTERVAL_S, due
 from almenara.publisher.commit import commit
 from almenara.publisher.receipts import confirm_what_was_received
+from almenara.publisher.room import OUTBOX_MAX_BYTES, Queue, outbox_full
 from almenara.publisher.sealing import Sealer
 from almenara.publisher.sending import Sending
 from almenara.publisher.settling import Settling
@@ -56,14 +56,14 @@ if TYPE_CHECKING:
 MARK_INTERVAL_S = 1.0
 """How soon what the broker took is marked at rest; under load the marks ride with the next commit."""
 
-WAITING_MAX = 20_000
-"""Messages that may wait for the writer; it takes about 10,000 a second, so this is 2 s of work."""
-
 log = structlog.get_logger()
 
 
 class PublisherSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Intervals of a publisher, in seconds; the defaults are the federation's (DESIGN 3 and 5)."""
+    """Intervals of a publisher, in seconds; the defaults are the federation's (DESIGN 3 and 5).
+
+    `outbox_max_bytes` bounds what of each stream waits on disk for the broker.
+    """
 
     heartbeat_interval_s: float = 30.0
     heartbeat_grace_s: float = 30.0
@@ -73,6 +73,7 @@ class PublisherSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     retry_s: float = 0.5
     drain_s: float = 5.0
     checkpoint_interval_s: float = CHECKPOINT_INTERVAL_S
+    outbox_max_bytes: int = OUTBOX_MAX_BYTES
 
 
 class Publisher:
@@ -97,7 +98,7 @@ class Publisher:
             federation=federation, member=member, signing_keys=signing_keys, checkpoint_keys=checkpoint_keys
         )
         self._sending = Sending(federation=federation, member=member, store=store, retry_s=settings.retry_s)
-        self._waiting: deque[Waiting] = deque()
+        self._waiting = Queue()
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -126,20 +127,19 @@ class Publisher:
 
         When this returns, the signed bytes are on disk and will reach the broker whatever crashes.
         The same message again returns the same place. Raises MessageRefused with all faults, Refused
-        MESSAGE_ID_REUSED, Unavailable when the directory, the store or the queue cannot take it.
+        MESSAGE_ID_REUSED, Unavailable OUTBOX_FULL while too much waits already, Unavailable when the
+        directory or the store cannot take it.
         """
         accepted = self.check(message, audience=audience, to=to)
         await self._settling.asked(audience)
         if self._closing:
             raise _stopping()
-        if len(self._waiting) >= WAITING_MAX:
-            raise Unavailable(
-                Code.OUTBOX_FULL,
-                f"outbox: {WAITING_MAX} messages wait already; send it again later",
-                retry_after_s=2.0,
-            )
+        if accepted.elicits_receipt:
+            self._waiting.require_room()
+            if (full := self._full(audience)) is not None:
+                raise full
         answer: asyncio.Future[Outgoing] = asyncio.get_running_loop().create_future()
-        self._waiting.append(Waiting(accepted, answer))
+        self._waiting.put(Waiting(accepted, answer))
         self._idle.clear()
         self._wake.set()
         return await answer
@@ -166,14 +166,29 @@ class Publisher:
         return self._directory
 
     def fault(self, audience: AudienceId) -> AlmenaraError | None:
-        """Return why statements of a stream do not leave at the moment, None when they do."""
-        return self._settling.stopped(audience) or self._sending.fault(audience)
+        """Return why statements of a stream do not leave at the moment, None when they do.
+
+        A full outbox is the reason to tell where the broker is away; its refusal says more.
+        """
+        fault = self._settling.stopped(audience) or self._sending.fault(audience)
+        return fault if isinstance(fault, Refused) else self._full(audience) or fault
+
+    def unsent_bytes(self, audience: AudienceId) -> int:
+        """Return how many bytes of a stream's statements wait for the broker."""
+        return self._sending.unsent_bytes(audience)
+
+    def _full(self, audience: AudienceId) -> Unavailable | None:
+        return outbox_full(
+            audience, self._sending.unsent_bytes(audience), most=self._settings.outbox_max_bytes
+        )
 
     # -- the daemon --------------------------------------------------------------------------
 
     async def load(self) -> None:
         """Take up where the store stands: directory and heads of this member's streams."""
         self._heads = await self._store.read(outbox.own_heads)
+        for audience, unsent_bytes in (await self._store.read(outbox.unsent_bytes)).items():
+            self._sending.left(audience, unsent_bytes)
         self._marked = self._heads
         self._settling.lost = highwater.lost(self._heads, highwater.read_marks(self._marks_file))
         await self._reload_directory()
@@ -243,14 +258,18 @@ class Publisher:
                     for waiting in taken:
                         if not waiting.answer.done():
                             waiting.answer.set_exception(error)
-                for _ in taken:
-                    self._waiting.popleft()
+                self._waiting.let_go(len(taken))
             await self._checkpoint()
             self._idle.set()
 
     def _may_say(self, audience: AudienceId) -> bool:
-        """Tell whether receipts and checkpoints may be said: they can wait until the tail was seen."""
-        return not self._sending.holds(audience) and may_confirm(
+        """Tell whether receipts and checkpoints may be said now.
+
+        They can wait until the tail was seen, and while the broker takes nothing: the next says as much,
+        and in a long absence they would fill the disk.
+        """
+        silent = self._sending.holds(audience) or self._sending.fault(audience) is not None
+        return not silent and may_confirm(
             audience, member=self._member, directory=self._directory, now=clock.now()
         )
 
@@ -297,7 +316,7 @@ class Publisher:
                 waiting.tell(committed.placed[waiting.accepted.message_id])
         crash_point(Point.OUTBOX_ANSWERED)
         for audience, records in committed.records.items():
-            self._sending.line(audience).statements(records)
+            self._sending.committed(audience, records)
 
     async def _watch_store(self) -> None:
         """Load the directory again when the subscriber has verified a newer one."""

@@ -23,7 +23,7 @@ from almenara.publisher.tail import REFUSED_RETRY_S
 from almenara.store import outbox
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from sqlalchemy import Connection
 
@@ -51,6 +51,8 @@ class Line:
         self.more_in_store = False
         self.passed_over = 0  # statements left to the store; a refill that sees it move reads again
         self.acknowledged: tuple[int, int] | None = None
+        self.unsent_bytes = 0  # of statements, in memory and in the store
+        self.counted = False  # whether that is what the store has, once the broker's part is marked
         self.fault: AlmenaraError | None = None
 
     def statements(self, records: Iterable[OutboxRecord]) -> None:
@@ -89,6 +91,21 @@ class Sending:
         """
         self._held.add(audience)
         self.line(audience).more_in_store = backlog
+
+    def left(self, audience: AudienceId, unsent_bytes: int) -> None:
+        """Note how much of a stream an earlier run has left to be sent."""
+        self.line(audience).unsent_bytes = unsent_bytes
+
+    def committed(self, audience: AudienceId, records: Sequence[OutboxRecord]) -> None:
+        """Send these statements too; they stand in the store."""
+        line = self.line(audience)
+        line.unsent_bytes += sum(len(each.record) for each in records)
+        line.statements(records)
+
+    def unsent_bytes(self, audience: AudienceId) -> int:
+        """Return how many bytes of a stream's statements the broker has not taken yet."""
+        line = self._lines.get(audience)
+        return line.unsent_bytes if line else 0
 
     def release(self, audience: AudienceId) -> None:
         """Send a stream from where the store says that the broker stands."""
@@ -179,7 +196,9 @@ class Sending:
                 line.fault = None
             for waiting in head:
                 line.waiting.popleft()
-                line.acknowledged = waiting.place or line.acknowledged
+                if waiting.place is not None:
+                    line.acknowledged = waiting.place
+                    line.unsent_bytes -= len(waiting.record)
             self._progress.set()
 
     async def _refill(self, audience: AudienceId, line: Line) -> None:
@@ -187,11 +206,15 @@ class Sending:
         acknowledged = self.acknowledgements()
         passed_over = line.passed_over
 
-        def next_records(connection: Connection) -> list[OutboxRecord]:
+        def next_records(connection: Connection) -> tuple[list[OutboxRecord], int | None]:
             outbox.mark_sent(connection, acknowledged)
-            return outbox.unsent(connection, audience, limit=LINE_MAX)
+            # Once: what the broker had already was marked when the stream was released.
+            unsent = None if line.counted else outbox.unsent_bytes(connection).get(audience, 0)
+            return outbox.unsent(connection, audience, limit=LINE_MAX), unsent
 
-        records = await self._store.write(next_records)
+        records, unsent = await self._store.write(next_records)
+        if unsent is not None:
+            line.unsent_bytes, line.counted = unsent, True
         self.marked(acknowledged)
         line.more_in_store = False
         line.statements(records)

@@ -187,6 +187,21 @@ def unsent_counts(connection: Connection) -> dict[AudienceId, int]:
     return {AudienceId(row.audience): row.n for row in rows}
 
 
+def unsent_bytes(connection: Connection) -> dict[AudienceId, int]:
+    """Return how many bytes of each stream the broker is not known to hold, where there are any.
+
+    It looks at each such statement: to be asked seldom.
+    """
+    size = func.sum(func.length(outbox.c.record)).label("size")
+    rows = connection.execute(select(outbox.c.audience, size).where(NOT_SENT).group_by(outbox.c.audience))
+    return {AudienceId(row.audience): row.size for row in rows}
+
+
+def oldest_unsent(connection: Connection, audience: AudienceId) -> OutboxRecord | None:
+    """Return the first statement of a stream that the broker is not known to hold, None if it has all."""
+    return next(iter(unsent(connection, audience, limit=1)), None)
+
+
 def outgoing_by_id(connection: Connection, ids: Sequence[bytes]) -> dict[bytes, Outgoing]:
     """Return those of the messages that were accepted before."""
     found: dict[bytes, Outgoing] = {}

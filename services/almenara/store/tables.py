@@ -273,6 +273,16 @@ claim = Table(
     Column("unmet_since", BigInteger, nullable=False),
 )
 
+unread = Table(
+    "unread",
+    metadata,
+    # what the broker held of a stream beyond what was read, when last something of it was
+    Column("audience", String, primary_key=True),
+    Column("publisher", String, primary_key=True),
+    Column("records", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+
 decision = Table(
     "decision",
     metadata,

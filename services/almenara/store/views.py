@@ -68,16 +68,24 @@ def _entry(row: Row[tuple[object, ...]]) -> InboxEntry:
 
 
 def entries_after(
-    connection: Connection, wanted: InboxFilter, *, position: int, limit: int
+    connection: Connection, wanted: InboxFilter, *, position: int, limit: int, enough_bytes: int | None = None
 ) -> list[InboxEntry]:
-    """Return the next entries after `position`, oldest first: what a follower reads."""
-    rows = connection.execute(
-        select(message)
-        .where(message.c.position > position, _where(wanted))
-        .order_by(message.c.position)
-        .limit(limit)
-    )
-    return [_entry(row) for row in rows]
+    """Return the next entries after `position`, oldest first: what a follower reads.
+
+    None comes behind those whose bodies have `enough_bytes` together.
+    """
+    where = (message.c.position > position, _where(wanted))
+    query = select(message).where(*where).order_by(message.c.position).limit(limit)
+    if enough_bytes is not None:
+        size = func.length(message.c.body).label("size")
+        sizes = query.with_only_columns(message.c.position, size)
+        taken = 0
+        for row in connection.execute(sizes):
+            taken += row.size
+            if taken >= enough_bytes:
+                query = query.where(message.c.position <= row.position)
+                break
+    return [_entry(row) for row in connection.execute(query)]
 
 
 def newest_entries(connection: Connection, wanted: InboxFilter, *, limit: int) -> list[InboxEntry]:

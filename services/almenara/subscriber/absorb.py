@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from almenara.clock import to_micros
 from almenara.crash import Point, crash_point
 from almenara.errors import Code
-from almenara.store import inbox, quarantine
+from almenara.store import inbox, quarantine, unread
 from almenara.subscriber.deliver import Reader
 from almenara.subscriber.poll import Poll
 from almenara.subscriber.state import StreamState
@@ -78,16 +79,19 @@ class Absorber:
         *,
         directory: Directory,
         now: datetime,
+        to_come: Mapping[Stream, int] | None = None,
     ) -> Absorbed:
         """Take the records of one poll into the store, in their order within each stream.
 
-        Call it within one write transaction; then `committed`, or `rolled_back` if that failed.
+        `to_come` is how many more the broker holds of each of their streams. Call it within one write
+        transaction; then `committed`, or `rolled_back` if that failed.
         """
         states = self.states(connection, {stream for stream, _ in records})
         poll = Poll(connection, reader=self.reader, gap_wait=self.gap_wait, directory=directory, now=now)
         for stream, received in records:
             poll.take(states[stream], received)
         crash_point(Point.INBOX_JUDGED)
+        unread.save(connection, to_come or {}, at=to_micros(now))
         delivered = poll.store(states.values())
         crash_point(Point.INBOX_WRITTEN)
         return Absorbed(delivered, poll.seeks)

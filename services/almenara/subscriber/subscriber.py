@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -22,13 +24,15 @@ from almenara.bus.received import Access
 from almenara.clock import to_micros
 from almenara.crash import Point, crash_point
 from almenara.errors import AlmenaraError, Code, Refused, Unavailable
-from almenara.store import inbox
+from almenara.store import inbox, unread
 from almenara.subscriber.absorb import Absorbed, Absorber
 from almenara.trust.directory import Standing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
+
+    from sqlalchemy import Connection
 
     from almenara.bus.kafka import Reader
     from almenara.bus.received import Received
@@ -44,6 +48,13 @@ POLL_RECORDS_MAX = 200
 """Records a poll: at 512 KiB each a transaction stays below 100 MiB, at rest it is a handful."""
 
 log = structlog.get_logger()
+
+
+class Fetched(NamedTuple):
+    """The records of one poll, and how many more of each of their streams the broker holds."""
+
+    records: Sequence[tuple[Stream, Received]] = ()
+    to_come: Mapping[Stream, int] = MappingProxyType({})
 
 
 class SubscriberSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -102,6 +113,7 @@ class Subscriber:
         self._streams: dict[str, Stream] = {}
         self._seeks: dict[Stream, _Due] = {}
         self._waits_for = ""
+        self._to_come: dict[Stream, int] = {}  # as the store has it
         self.delivered = asyncio.Event()  # set whenever messages are new; whoever waits clears it
 
     async def run(self, *, reader: Reader, directory_reader: Reader, stopping: asyncio.Event) -> None:
@@ -118,7 +130,7 @@ class Subscriber:
                 following.cancel()
 
     async def _receive(self, reader: Reader, stopping: asyncio.Event) -> None:
-        batch: list[tuple[Stream, Received]] = []
+        batch = Fetched()
         assigned_for: tuple[object, ...] | None = None
         judged_by: frozenset[tuple[bytes, bool]] = frozenset()
         loop = asyncio.get_running_loop()
@@ -140,7 +152,7 @@ class Subscriber:
             unread = any(access is not Access.READABLE for access in reader.access.values())
             if wanted != assigned_for or (unread and loop.time() >= probe_at):
                 # What was fetched and not yet absorbed comes again: the offsets stand in the store.
-                batch = []
+                batch = Fetched()
                 await self._take_up_keys(directory)
                 if await self._assign(reader, streams, again=keys != judged_by):
                     assigned_for, judged_by = wanted, keys
@@ -151,7 +163,8 @@ class Subscriber:
             self._seeks.update(_due(absorbing.result().seeks))
             # A stream about to be read from elsewhere: what was fetched of it meanwhile is stale.
             fetched = polling.result()
-            batch = [(stream, record) for stream, record in fetched if stream not in self._seeks]
+            kept = [(stream, record) for stream, record in fetched.records if stream not in self._seeks]
+            batch = fetched._replace(records=kept)
             await self._seek(reader)
         if self.follower.current is not None:
             await self._absorb(batch, self.follower.current)
@@ -181,23 +194,27 @@ class Subscriber:
             access = await reader.assign(positions)
             rows = [(self._streams[topic], found.value) for topic, found in access.items()]
             now = to_micros(clock.now())
-            await self._store.write(lambda connection: inbox.save_access(connection, rows, at=now))
+            to_come = {stream: reader.unread(topic) for topic, stream in self._streams.items()}
+            await self._store.write(partial(_save_assigned, access=rows, to_come=to_come, at=now))
+            self._to_come = to_come
         except (Unavailable, Refused) as error:
             await self._wait(error)
             return False
         self._goes_on()
         return True
 
-    async def _poll(self, reader: Reader) -> list[tuple[Stream, Received]]:
+    async def _poll(self, reader: Reader) -> Fetched:
         try:
             records = await reader.poll(self._settings.poll_s, max_records=POLL_RECORDS_MAX)
         except (Unavailable, Refused) as error:  # refused: a right was taken away while we asked
             await self._wait(error)
-            return []
+            return Fetched()
         if records:
             crash_point(Point.INBOX_FETCHED)
             self._goes_on()
-        return [(self._streams[record.topic], record) for record in records if record.topic in self._streams]
+        found = [(self._streams[record.topic], record) for record in records if record.topic in self._streams]
+        topics = {record.topic for record in records if record.topic in self._streams}
+        return Fetched(found, {self._streams[topic]: reader.unread(topic) for topic in topics})
 
     async def _wait(self, error: AlmenaraError) -> None:
         """Wait before the broker is asked again; its absence is logged once, however long it lasts."""
@@ -211,10 +228,14 @@ class Subscriber:
             log.info("streams.go_on")
             self._waits_for = ""
 
-    async def _absorb(self, batch: Sequence[tuple[Stream, Received]], directory: Directory) -> Absorbed:
+    async def _absorb(self, batch: Fetched, directory: Directory) -> Absorbed:
         """Commit a batch; while the store cannot take it (locked, full) it is tried again."""
-        if not batch:
+        if not batch.records:
             return Absorbed(0, {})
+        # At rest nothing is to come after any poll, and that stands in the store already.
+        to_come = {
+            stream: count for stream, count in batch.to_come.items() if count or self._to_come.get(stream)
+        }
         while True:
             now = clock.now()
 
@@ -222,7 +243,7 @@ class Subscriber:
                 try:
                     absorbed = self._store.write_now(
                         lambda connection: self._absorber.absorb(
-                            connection, batch, directory=directory, now=now
+                            connection, batch.records, directory=directory, now=now, to_come=to_come
                         )
                     )
                 except AlmenaraError:
@@ -238,6 +259,7 @@ class Subscriber:
                 log.warning("inbox.not_written", code=error.code, error=error.text)
                 await asyncio.sleep(error.retry_after_s)
                 continue
+            self._to_come |= to_come
             if absorbed.delivered:
                 self.delivered.set()
             return absorbed
@@ -261,3 +283,14 @@ class Subscriber:
             except Refused as refusal:
                 log.warning("stream.not_moved", stream=str(stream), code=refusal.code, error=refusal.text)
             del self._seeks[stream]
+
+
+def _save_assigned(
+    connection: Connection,
+    *,
+    access: Sequence[tuple[Stream, str]],
+    to_come: Mapping[Stream, int],
+    at: int,
+) -> None:
+    inbox.save_access(connection, access, at=at)
+    unread.save(connection, to_come, at=at)

@@ -227,3 +227,26 @@ async def test_clients_of_an_absent_broker_are_told(broker: Site) -> None:
             with pytest.raises(Unavailable) as away:
                 await attempt
             assert away.value.code is Code.BROKER_DOWN
+
+
+async def test_a_reader_that_takes_nothing_holds_one_fetch_and_says_what_is_to_come(broker: Site) -> None:
+    """While its store is slow nobody takes what was fetched: no more is asked for, however many topics."""
+    members = [PE, AR, *(MemberId(name) for name in ("CL", "BO", "UY", "EC", "PY"))]
+    await broker.open_audience("slow", members)
+    topics = [f"ams.slow.{member.lower()}" for member in members if member != AR]
+    for member, topic in zip([PE, *members[2:]], topics, strict=True):
+        async with Sender(broker.bootstrap, broker.member(member)) as sender:
+            await sender.send(topic, [bytes(250_000)] * 8)
+    fetch_max = 1_000_000
+    async with Reader(broker.bootstrap, broker.member(AR), fetch_max=fetch_max) as reader:
+        await reader.assign(dict.fromkeys(topics))
+        assert {reader.unread(topic) for topic in topics} == {8}
+        assert reader.unread("ams.slow.ar") == 0
+        await asyncio.sleep(2)  # twenty times as long as aiokafka itself would wait
+        held = await reader.poll(0)
+        assert 0 < sum(len(record.value) for record in held) <= fetch_max + BATCH_MAX
+        while len(held) < 8 * len(topics):
+            held += await reader.poll(0.5)
+        assert {reader.unread(topic) for topic in topics} == {0}
+        for topic in topics:
+            assert [record.offset for record in held if record.topic == topic] == list(range(8))

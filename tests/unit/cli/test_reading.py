@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from almenara import clock
 from unit.cli.member_site import alert, message
 
 if TYPE_CHECKING:
@@ -142,6 +143,24 @@ def test_streams_say_that_own_statements_wait_for_the_broker(full: MemberSite) -
     assert set(rows) == {"PE", "AR", "CL"}
     assert (rows["PE"]["own"], rows["PE"]["head"], rows["PE"]["lag"]) == (True, 0, 1)
     assert (rows["AR"]["own"], rows["AR"]["state"], rows["AR"]["head"]) == (False, "EMPTY", -1)
+
+
+def test_a_full_outbox_refuses_what_is_new_says_what_to_do_and_shows_what_waits(
+    site: MemberSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALMENARA_PUBLISHER_OUTBOX_MAX_BYTES", "1")
+    file = site.folder / "more.json"
+    file.write_text(json.dumps(alert()))
+    shown = site.almenara("publish", file)
+    assert shown.status == 3
+    assert shown.fault.endswith("[OUTBOX_FULL]")
+    assert "almenara doctor" in shown.fault
+    (own,) = (row for row in site.almenara("streams", "-o", "json").json if row["own"])
+    assert (own["state"], own["lag"]) == ("FULL", 1)
+    assert own["unsent_bytes"] > 1000
+    assert own["unsent_since"].startswith(f"{clock.now():%Y-}")
+    monkeypatch.setenv("ALMENARA_PUBLISHER_OUTBOX_MAX_BYTES", "1000000")
+    assert site.almenara("publish", file).status == 0
 
 
 @pytest.mark.parametrize("output", ["json", "csv"])

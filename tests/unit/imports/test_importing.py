@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from almenara.errors import Code, Fault, MessageRefused, Misconfigured, Unavailable
+from almenara.imports import importing
 from almenara.imports.importing import IN_FLIGHT, Report, addressed, import_file
 from almenara.imports.rows import Mapped, read_rows
 from almenara.model.bodies import ControlResult
@@ -36,6 +37,7 @@ class Outbox:
         self.held: dict[UUID, Message] = {}
         self.audiences: set[AudienceId] = set()
         self.busy = self.busiest = self.away = 0
+        self.code = Code.NODE_DOWN
 
     async def publish(self, message: Message, audience: AudienceId) -> bool:
         self.busy += 1
@@ -44,7 +46,7 @@ class Outbox:
         self.busy -= 1
         if self.away:
             self.away -= 1
-            raise Unavailable(Code.OUTBOX_FULL, "outbox: full; send it again later", retry_after_s=0.0)
+            raise Unavailable(self.code, "node: away; send it again later", retry_after_s=0.0)
         if self.held.get(message.message_id, message) != message:
             raise MessageRefused([Fault(Code.MESSAGE_ID_REUSED, "$.message_id", "published before")])
         new = message.message_id not in self.held
@@ -69,6 +71,7 @@ async def run(
     outbox: Outbox,
     members: frozenset[MemberId] = MEMBERS,
     more: Callable[[], Awaitable[bool]] | None = None,
+    full: Callable[[str], None] = lambda _why: None,
 ) -> Report:
     return await import_file(
         path,
@@ -78,6 +81,7 @@ async def run(
         rejects=path.with_name("rejects.csv"),
         now=NOW,
         more=more,
+        full=full,
     )
 
 
@@ -113,6 +117,18 @@ async def test_second_run_publishes_nothing(tmp_path: Path) -> None:
     assert outbox.held == held
     assert outbox.audiences == {REGION}
     assert rejects(path) == []
+
+
+async def test_a_node_that_is_full_is_waited_for_however_long_and_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importing, "PATIENCE_S", 0.0)
+    outbox = Outbox()
+    outbox.away, outbox.code = 30, Code.OUTBOX_FULL
+    told: list[str] = []
+    path = write(tmp_path / "rows.csv", *(row(n) for n in range(3)))
+    assert await run(path, outbox, full=told.append) == Report(rows=3, published=3, outside=3)
+    assert told == ["node: away; send it again later"] * 30
 
 
 async def test_rows_in_flight_are_many_and_bounded(tmp_path: Path) -> None:
@@ -199,7 +215,7 @@ async def test_node_that_stays_away_ends_the_run_and_the_next_one_completes_it(
             outbox.away = 1
         return await outbox.publish(message, audience)
 
-    with pytest.raises(Unavailable, match="outbox: full"):
+    with pytest.raises(Unavailable, match="node: away"):
         await import_file(
             path,
             MAPPING,

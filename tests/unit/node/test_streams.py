@@ -89,10 +89,6 @@ HEARD: dict[str, tuple[StreamState, dict[str, Any]]] = {
         {"words": (word(8, unmet_for=-LONG),)},
     ),
     "a reader knew more, and it came": (StreamState.OK, {"words": (word(8),)}),
-    "a reader knows more, and a backlog is being read": (
-        StreamState.OK,
-        {"row": replace(ROW, accepted_at=at(NOW - SECOND)), "words": (word(8, unmet_for=LONG),)},
-    ),
     "a reader knows of a first statement": (
         StreamState.WITHHELD,
         {"row": replace(ROW, seq=-1, accepted_at=0), "words": (word(0, unmet_for=LONG),)},
@@ -149,12 +145,14 @@ HEAD = OwnHead(
     fresh_epoch=False,
 )
 AWAY = Unavailable(Code.BROKER_DOWN, "broker: away; wait")
+FULL = Unavailable(Code.OUTBOX_FULL, "outbox: 1024.0 MiB wait; wait")
 
 OWN: dict[str, tuple[StreamState, Own, AlmenaraError | None]] = {
     "fine": (StreamState.OK, Own(head=HEAD), None),
     "nothing said": (StreamState.EMPTY, Own(), None),
     "sending": (StreamState.OK, Own(head=HEAD, unsent=3), None),
     "broker away": (StreamState.UNSENT, Own(head=HEAD, unsent=3), AWAY),
+    "full": (StreamState.FULL, Own(head=HEAD, unsent=3), FULL),
     "not allowed": (StreamState.REFUSED, Own(head=HEAD), Refused(Code.BROKER_REFUSES, "topic: no")),
     "restored": (StreamState.STOPPED, Own(head=HEAD), Refused(Code.BROKER_AHEAD, "stream: more")),
     "a reader is up to date": (StreamState.OK, Own(head=HEAD, words=(word(5, known=OURS),)), None),

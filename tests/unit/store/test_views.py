@@ -82,6 +82,21 @@ def test_a_follower_gets_each_entry_once(store: Store) -> None:
     assert numbers(later) == [6]
 
 
+def test_a_follower_gets_few_large_entries_or_one_larger_still(store: Store) -> None:
+    sizes = [len(row.body) for row in ROWS]
+    for enough, found in ((1, 1), (sizes[0], 1), (sizes[0] + 1, 2), (sum(sizes[:3]), 3), (sum(sizes) + 1, 5)):
+        page = store.read_now(
+            lambda c, enough=enough: views.entries_after(  # type: ignore[misc]
+                c, InboxFilter(), position=0, limit=9, enough_bytes=enough
+            )
+        )
+        assert numbers(page) == [1, 2, 3, 4, 5][:found]
+    none = store.read_now(
+        lambda c: views.entries_after(c, InboxFilter(), position=5, limit=9, enough_bytes=1)
+    )
+    assert none == []
+
+
 def test_an_entry_gives_back_the_row(store: Store) -> None:
     entries = store.read_now(lambda c: views.entries_after(c, InboxFilter(), position=0, limit=9))
     assert tuple(entry.row for entry in entries) == ROWS

@@ -12,7 +12,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Self
 
 import structlog
-from aiokafka import AIOKafkaClient, AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaClient, TopicPartition
 from aiokafka.errors import (
     InvalidTopicError,
     KafkaConnectionError,
@@ -27,8 +27,8 @@ from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.offset import OffsetRequest
 
-from almenara.bus.configuration import BATCH_MAX
 from almenara.bus.kafka.connection import REQUEST_TIMEOUT_S, connection, named, start, to_the_end
+from almenara.bus.kafka.consumer import started_consumer, stop_consumer
 from almenara.bus.received import Access, Received
 
 if TYPE_CHECKING:
@@ -36,16 +36,19 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from types import TracebackType
 
+    from aiokafka import AIOKafkaConsumer
+
 FETCH_MAX = 4 * 1024 * 1024
-"""Bytes of one fetch over all topics: bounds what a reader keeps in memory."""
+"""Bytes of one fetch over all topics; a broker may add one batch (BATCH_MAX), never more.
+
+It bounds what a reader keeps of what nobody has taken yet, for it asks for more only once that was.
+"""
 
 FETCH_WAIT_S = 0.5
 """How long the broker holds a fetch while nothing comes: an idle reader asks twice a second."""
 
 SILENT_FETCHES = 10
 """An idle broker answers every fetch in time; ten of them missing is an absence."""
-
-_STOP_POLL_S = 0.05
 
 _EARLIEST = -2
 _LATEST = -1
@@ -89,6 +92,7 @@ class Reader:
         self._spent: AIOKafkaConsumer | None = None
         self._opening = asyncio.Lock()
         self._next: dict[str, int] = {}
+        self._ends: dict[str, int] = {}
         self._access: dict[str, Access] = {}
         self._last_answer_ms = 0
         self._silent_s = 0.0
@@ -97,6 +101,13 @@ class Reader:
     def access(self) -> Mapping[str, Access]:
         """Return the access of each topic of the last `assign`, as known by now."""
         return self._access
+
+    def unread(self, topic: str) -> int:
+        """Return how many records of a topic the broker said that it holds beyond those returned by `poll`.
+
+        Compaction and deletion leave holes, so it may be fewer; 0 for a topic that is not read.
+        """
+        return max(0, self._ends.get(topic, 0) - self._next.get(topic, 0)) if topic in self._next else 0
 
     async def __aenter__(self) -> Self:
         return self
@@ -143,6 +154,9 @@ class Reader:
                 [topic for topic in unknown if access[topic] is Access.READABLE], _EARLIEST
             )
             access |= hidden
+            self._ends, _ = await self._offsets(
+                [topic for topic, found in access.items() if found is Access.READABLE], _LATEST
+            )
             self._next = {
                 topic: earliest[topic] if offset is None else offset
                 for topic, offset in positions.items()
@@ -184,6 +198,7 @@ class Reader:
         for partition, records in found.items():
             if partition.topic in self._next:
                 self._next[partition.topic] = records[-1].offset + 1
+                self._ends[partition.topic] = consumer.highwater(partition) or 0
         return [_received(record) for records in found.values() for record in records]
 
     async def seek(self, topic: str, offset: int | None) -> None:
@@ -235,7 +250,7 @@ class Reader:
                     # Compaction may have removed the last ones: only the position tells.
                     position = await consumer.position(partition)
             finally:
-                await to_the_end(_stop(consumer))
+                await to_the_end(stop_consumer(consumer))
         return found
 
     async def _probe(self, topics: Collection[str]) -> dict[str, Access]:
@@ -356,45 +371,21 @@ class Reader:
         consumer = self._consumer = await self._start_consumer()
         self._spent = None
         await self._reassign()
-        await to_the_end(_stop(old))
+        await to_the_end(stop_consumer(old))
         return consumer
 
     async def _start_consumer(self) -> AIOKafkaConsumer:
-        consumer = AIOKafkaConsumer(
-            **connection(
-                self._bootstrap, self._context, self._client_id, self._timeout_s + self._fetch_wait_s
-            ),
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            fetch_min_bytes=self._fetch_min,
-            fetch_max_wait_ms=int(self._fetch_wait_s * 1000),
-            fetch_max_bytes=self._fetch_max,
-            max_partition_fetch_bytes=BATCH_MAX,
+        options = connection(
+            self._bootstrap, self._context, self._client_id, self._timeout_s + self._fetch_wait_s
         )
-        await start(consumer.start(), consumer.stop)
-        return consumer
+        return await started_consumer(
+            options, fetch_min=self._fetch_min, fetch_max=self._fetch_max, fetch_wait_s=self._fetch_wait_s
+        )
 
     async def _close_consumer(self) -> None:
         if self._consumer is not None:
             consumer, self._consumer = self._consumer, None
-            await to_the_end(_stop(consumer))
-
-
-async def _stop(consumer: AIOKafkaConsumer) -> None:
-    """Stop a consumer. `stop` alone hangs for ever if its fetcher is just taking up an assignment.
-
-    The fetcher then suppresses the cancellation together with that of its own tasks, so it is
-    cancelled until it has ended.
-    """
-    fetching = consumer._fetcher.error_future  # noqa: SLF001 - aiokafka shows it nowhere else
-    while not fetching.done():
-        fetching.cancel()
-        await asyncio.wait([fetching], timeout=_STOP_POLL_S)
-    try:
-        await consumer.stop()
-    except asyncio.CancelledError:
-        # While the broker is away it takes the end of a fetch that it has just cancelled for its own.
-        await consumer._client.close()  # noqa: SLF001 - what `stop` would have done next
+            await to_the_end(stop_consumer(consumer))
 
 
 def _received(record: Any) -> Received:  # noqa: ANN401 - aiokafka has no types
