@@ -154,6 +154,16 @@ FIRST = statement("first", batch(1), seq=0, prev=GENESIS_PREV, announce=True)
 LIST = statement("list", batch(2, to=[AR]), seq=1, prev=FIRST.hash, key="K2", announce=True, scope=Scope.LIST)
 KINDS = statement("kinds", batch(3, 4, 5, 6, 7, 8, 9), seq=2, prev=LIST.hash)
 RECEIPT = statement("receipt", batch(10), seq=3, prev=KINDS.hash, elicits_receipt=False)
+SHARED = statement(
+    "shared",
+    batch(12, to=[AR]),
+    seq=4,
+    prev=RECEIPT.hash,
+    key="K2",
+    announce=True,
+    scope=Scope.LIST,
+    elicits_receipt=False,
+)
 EPOCH = statement("epoch", batch(11), seq=0, prev=RECEIPT.hash, key="K3", announce=True, epoch=EPOCHS[1])
 RESTORED = statement("restored", batch(11), seq=0, prev=LIST.hash, key="K6", announce=True, epoch=EPOCHS[2])
 CHECKPOINT = statement(
@@ -202,6 +212,12 @@ def good() -> list[Case]:
             "A receipt alone, which elicits none.",
             RECEIPT.record,
             readers=opened(10),
+        ),
+        Case(
+            "statement-shared-key",
+            "For AR alone: the sender key of an announcement that had no slot for it.",
+            SHARED.record,
+            readers={**opened(12, by={AR}), CL: Reading("NOT_FOR_ME")},
         ),
         Case(
             "statement-epoch",

@@ -94,6 +94,14 @@ MUTANTS = (
         f"{SEALING}::test_a_change_of_readers_makes_a_new_key_for_the_audience_and_every_list",
     ),
     Mutant(
+        "one that joins without a sealing key is owed what was said before",
+        "publisher/sealing.py",
+        "            and live.keyless == keyless\n",
+        "",
+        "tests/unit/subscriber/test_shared_keys.py"
+        "::test_one_that_joins_without_a_key_is_owed_nothing_from_before",
+    ),
+    Mutant(
         "a list is sealed to the whole audience",
         "publisher/sealing.py",
         "                if not group.recipients or member in group.recipients\n",

@@ -6,8 +6,10 @@ alert.py. Every body carries its kind as a msgspec tag: that is how `Body` is to
 
 from __future__ import annotations
 
+from typing import ClassVar
 from uuid import UUID
 
+from almenara.hidden import Hiding
 from almenara.model.alert import Part, RiskAlert
 from almenara.model.codes import (
     Area,
@@ -75,11 +77,25 @@ class Decision(Part, frozen=True, kw_only=True):
     at: Instant
 
 
+class SharedKey(Part, Hiding, frozen=True, kw_only=True):
+    """Give a member that had no slot what its slot would have held; noise if the list leaves it out."""
+
+    hidden: ClassVar = frozenset({"key"})
+
+    epoch: int
+    sender_key: Digest
+    key: Digest
+
+
 class Receipt(Part, frozen=True, kw_only=True, tag_field="kind", tag="RECEIPT"):
-    """Confirm streams (the vector of an audience) and answer single messages."""
+    """Confirm streams (the vector of an audience), answer single messages, or hand keys on.
+
+    `keys` are of the sender's own stream, and for the one recipient of a receipt of their own.
+    """
 
     received: tuple[Received, ...] = ()
     decisions: tuple[Decision, ...] = ()
+    keys: tuple[SharedKey, ...] = ()
 
 
 class Finding(Part, frozen=True, kw_only=True):

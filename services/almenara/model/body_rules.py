@@ -70,12 +70,18 @@ def withdrawal_names_another_message(subject: Subject) -> Iterator[Fault]:
 
 
 def receipt_says_something(subject: Subject) -> Iterator[Fault]:
-    """Rule 1: a receipt confirms or answers; a rejection has a code, an exception lies in its range."""
+    """Rule 1: a receipt confirms or answers; a rejection has a code, an exception lies in its range.
+
+    Keys go to one member alone, so that nothing else is disclosed with them.
+    """
     body = subject.message.body
     if not isinstance(body, Receipt):
         return
-    if not body.received and not body.decisions:
+    if not body.received and not body.decisions and not body.keys:
         yield Fault(Code.REQUIRED, "$.body", "confirms nothing: give received or decisions")
+    alone = len(subject.message.recipients) == 1 and not body.received and not body.decisions
+    if body.keys and not alone:
+        yield Fault(Code.CONFLICT, "$.body.keys", "want a receipt of their own, for one member")
     for index, received in enumerate(body.received):
         for place, excepted in enumerate(received.excepted):
             path = f"$.body.received[{index}].excepted[{place}]"

@@ -26,6 +26,7 @@ from almenara.model.bodies import (
     RiskAlertUpdate,
     RiskAlertWithdrawal,
     RiskProfile,
+    SharedKey,
 )
 from almenara.model.checks import Flaw
 from almenara.model.messages import Action, Attachment, Handling, Message, Text
@@ -175,7 +176,7 @@ TABLES: dict[type[Part], Table] = {
         required=("change_reason",), each=(("changed_fields", _said),), one_part=("alert",)
     ),
     RiskAlertWithdrawal: Table(),
-    Receipt: Table(parts=("received", "decisions")),
+    Receipt: Table(parts=("received", "decisions", "keys")),
     Received: Table(
         single=(
             ("publisher", formats.member),
@@ -192,6 +193,10 @@ TABLES: dict[type[Part], Table] = {
     ),
     Decision: Table(
         single=(("publisher", formats.member), ("code", formats.open_code)), required=("publisher",)
+    ),
+    SharedKey: Table(
+        single=(("epoch", _size), ("sender_key", _digest), ("key", _digest)),
+        required=("sender_key", "key"),
     ),
     ControlResult: Table(
         single=(

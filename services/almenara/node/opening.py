@@ -74,7 +74,7 @@ def open_found(
     if not isinstance(verified, VerifiedStatement):
         raise AssertionError(str(found.stream))  # noqa: TRY004 - a bug: statements alone stand there
     head = verified.head
-    known = inbox.sender_keys(connection, found.stream, head.sender_key)
+    known = inbox.sender_key_of(connection, found.stream, head.epoch, head.sender_key)
     if known is None or known.key is None:
         raise StatementRefused(
             Code.KEY_MISSING,

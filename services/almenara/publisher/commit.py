@@ -1,7 +1,7 @@
 """What does the writer of a publisher do in one go? Seal, sign and commit, in the store's thread.
 
-One transaction holds signed bytes, heads, the index of messages, announced keys, and the marks of
-what the broker has taken meanwhile. A crash before it leaves nothing, after it everything.
+One transaction holds signed bytes, heads, the index of messages, announced keys, who lacks them, and the
+marks of what the broker has taken meanwhile. A crash before it leaves nothing, after it everything.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from almenara.crash import Point, crash_point
 from almenara.publisher.groups import grouped
-from almenara.store import inbox, outbox
+from almenara.store import inbox, outbox, owed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -71,6 +71,7 @@ def commit(
                 messages=draft.messages,
             )
             inbox.insert_sender_keys(connection, draft.announced)
+            owed.note(connection, draft.owed)
         crash_point(Point.OUTBOX_WRITTEN)
 
     store.write_now(write)

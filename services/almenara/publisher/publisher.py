@@ -30,6 +30,7 @@ from almenara.publisher.room import OUTBOX_MAX_BYTES, Queue, outbox_full
 from almenara.publisher.sealing import Sealer
 from almenara.publisher.sending import Sending
 from almenara.publisher.settling import Settling
+from almenara.publisher.shares import share_owed_keys
 from almenara.publisher.waiting import Waiting
 from almenara.store import directory as directory_row
 from almenara.store import highwater, outbox
@@ -222,6 +223,17 @@ class Publisher:
                         stopping=stopping,
                         poll_s=self._settings.store_poll_s,
                         interval_s=self._settings.receipt_interval_s,
+                    )
+                ),
+                tasks.create_task(
+                    share_owed_keys(
+                        self._store,
+                        lambda share, audience, reader: self.publish(share, audience=audience, to=[reader]),
+                        member=self._member,
+                        directory=lambda: self._directory,
+                        may_publish=self._may_say,
+                        stopping=stopping,
+                        poll_s=self._settings.store_poll_s,
                     )
                 ),
             ]

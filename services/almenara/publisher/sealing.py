@@ -2,7 +2,8 @@
 
 The sealer holds the live sender keys in memory alone: a restart makes new ones, as does a day's
 age, a join, a leave or a reader's new key (SPEC, sender keys). What it seals counts only once the
-store has it: `Draft.keys` is adopted after the commit, so a failed commit announces again.
+store has it: `Draft.keys` is adopted after the commit, so a failed commit announces again. Who had no
+sealing key then is owed the key: `owed` is what shares.py pays.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from almenara.errors import Code, Unavailable
 from almenara.model.ids import AudienceId, MemberId
 from almenara.store.inbox import SenderKeyRow
 from almenara.store.outbox import OutboxRecord, Outgoing, OwnHead
+from almenara.store.owed import OwedKey
 from almenara.trust.heldkeys import HeldKeys
 from almenara.trust.signer import make_heartbeat, make_statement
 from almenara.wire.messages import encode_batch
@@ -38,11 +40,15 @@ _MILLISECOND = 1000
 
 
 class LiveKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A sender key in use: for which epoch and which readers' keys it was announced, and when."""
+    """A sender key in use: for which epoch and which readers it was announced, and when.
+
+    The `keyless` are readers too: one that joins must not be owed what was said before.
+    """
 
     key: SenderKey
     epoch: int
     slots: frozenset[bytes]
+    keyless: frozenset[MemberId]
     born: datetime
 
 
@@ -57,6 +63,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     records: tuple[OutboxRecord, ...]
     messages: tuple[Outgoing, ...]
     announced: tuple[SenderKeyRow, ...]
+    owed: tuple[OwedKey, ...]
 
 
 class Sealer:
@@ -124,6 +131,7 @@ class Sealer:
                     records=so_far.records + made.records,
                     messages=so_far.messages + made.messages,
                     announced=so_far.announced + made.announced,
+                    owed=so_far.owed + made.owed,
                 )
             drafts[group.audience] = made
         return list(drafts.values()), keys
@@ -206,19 +214,32 @@ class Sealer:
             )
             if wraps
             else (),
+            owed=tuple(
+                OwedKey(
+                    member=member,
+                    audience=group.audience,
+                    epoch=place.epoch,
+                    key_id=key.id,
+                    entitled=not group.recipients or member in group.recipients,
+                )
+                for member in sorted(directory.keyless(group.audience))
+            )
+            if wraps
+            else (),
         )
 
     def _sender_key(
         self, group: Group, context: StreamContext, *, directory: Directory, keys: KeyRing, now: datetime
     ) -> tuple[SenderKey, tuple[KeyWrap, ...]]:
         """Return the live key of the group's readers, or a new one with its announcement."""
-        slots = directory.sealing_slots(group.audience)
+        slots, keyless = directory.sealing_slots(group.audience), directory.keyless(group.audience)
         place = (group.audience, group.recipients)
         live = keys.get(place)
         if (
             live is not None
             and live.epoch == context.epoch
             and live.slots == slots.keys()
+            and live.keyless == keyless
             and abs(now - live.born) < SENDER_KEY_LIFETIME
         ):
             return live.key, ()
@@ -241,7 +262,7 @@ class Sealer:
             },
             own=own.key_id,
         )
-        keys[place] = LiveKey(key=key, epoch=context.epoch, slots=frozenset(slots), born=now)
+        keys[place] = LiveKey(key=key, epoch=context.epoch, slots=frozenset(slots), keyless=keyless, born=now)
         return key, wraps
 
     def heartbeat(

@@ -321,19 +321,23 @@ def unopened(connection: Connection, stream: Stream, epoch: int, *, limit: int) 
     return sorted((r.seq, r.code) for r in rows)
 
 
-def keyless_records(connection: Connection, stream: Stream, epoch: int) -> list[bytes]:
-    """Return the signed bytes of an epoch's statements that still want their sender key, in order."""
+def keyless_statements(
+    connection: Connection, stream: Stream, *, after: tuple[int, int], limit: int
+) -> list[Kept]:
+    """Return the first of a stream's statements above a place that still want their sender key, in order."""
     rows = connection.execute(
-        select(statement.c.record)
+        select(statement.c.epoch, statement.c.seq, statement.c.hash, statement.c.record)
         .where(
             statement.c.audience == stream.audience,
             statement.c.publisher == stream.publisher,
-            statement.c.epoch == epoch,
+            tuple_(statement.c.epoch, statement.c.seq) > tuple_(*after),
+            NOT_OPENED,
             statement.c.code == "KEY_MISSING",
         )
-        .order_by(statement.c.seq)
+        .order_by(statement.c.epoch, statement.c.seq)
+        .limit(limit)
     )
-    return [r.record for r in rows]
+    return [Kept(**row._asdict()) for row in rows]
 
 
 def judge_statement_again(
@@ -357,12 +361,13 @@ def insert_statements(connection: Connection, rows: Sequence[StatementRow]) -> N
     insert_rows(connection, statement, [msgspec.structs.astuple(row) for row in rows])
 
 
-def sender_keys(connection: Connection, stream: Stream, key_id: bytes) -> SenderKeyRow | None:
-    """Return what is known about one sender key of a stream."""
+def sender_key_of(connection: Connection, stream: Stream, epoch: int, key_id: bytes) -> SenderKeyRow | None:
+    """Return what is known about one sender key of an epoch."""
     row = connection.execute(
         select(sender_key).where(
             sender_key.c.audience == stream.audience,
             sender_key.c.publisher == stream.publisher,
+            sender_key.c.epoch == epoch,
             sender_key.c.key_id == key_id,
         )
     ).first()

@@ -121,6 +121,24 @@ def release(connection: Connection, stream: Stream, code: str) -> None:
             quarantine.c.code == code,
         )
     ).rowcount
+    _count_less(connection, stream, code, gone)
+
+
+def take_back(connection: Connection, stream: Stream, code: str, record: bytes) -> None:
+    """Forget the refusal of one proven record with that code, and its count: it was opened since."""
+    gone = connection.execute(
+        delete(quarantine).where(
+            quarantine.c.audience == stream.audience,
+            quarantine.c.publisher == stream.publisher,
+            quarantine.c.identity == hashlib.sha256(record).digest(),
+            quarantine.c.code == code,
+            quarantine.c.proven == 1,
+        )
+    ).rowcount
+    _count_less(connection, stream, code, gone)
+
+
+def _count_less(connection: Connection, stream: Stream, code: str, gone: int) -> None:
     connection.execute(
         update(refusal_count)
         .where(

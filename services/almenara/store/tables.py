@@ -185,6 +185,17 @@ sender_key = Table(
     Column("key", LargeBinary),  # null: my slot opened to something else, so the list is not for me
 )
 
+owed = Table(
+    "owed",
+    metadata,
+    # a sender key of ours, of whose audience a member had no sealing key when it was announced
+    Column("member", String, primary_key=True),
+    Column("audience", String, primary_key=True),
+    Column("epoch", BigInteger, primary_key=True),
+    Column("key_id", LargeBinary, primary_key=True),
+    Column("entitled", Integer, nullable=False),  # 0: its list leaves the member out
+)
+
 message = Table(
     "message",
     metadata,

@@ -56,6 +56,11 @@ class Absorber:
                 self._states[stream] = StreamState(stream, rows.get(stream), gaps.get(stream, ()))
         return self._states
 
+    @property
+    def late(self) -> bool:
+        """Tell whether statements that came without their sender key are still to be tried again."""
+        return any(state.late is not None for state in self._states.values())
+
     def look_again(self, connection: Connection, streams: Iterable[Stream]) -> None:
         """Go back to what was passed over for its key, for the directory's signing keys have changed.
 

@@ -25,9 +25,10 @@ from almenara.store.quarantine import Refusal
 from almenara.store.tally import Tally
 from almenara.store.witness import Claim, DecisionRow
 from almenara.trust.admit import open_statement, read_statement, unwrap_sender_key
+from almenara.wire.chain import NOWHERE
 from almenara.wire.messages import content_hash
-from almenara.wire.records import without_content
-from almenara.wire.seal import SenderKey
+from almenara.wire.records import Scope, without_content
+from almenara.wire.seal import SenderKey, sender_key_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from almenara.model.bodies import SharedKey
     from almenara.model.codes import Kind
     from almenara.model.ids import AudienceId, MemberId
     from almenara.model.messages import Message
@@ -131,9 +133,12 @@ class Delivery:
         return found
 
     def reopen(self, state: StreamState, verified: VerifiedStatement) -> None:
-        """Open a statement held with KEY_MISSING, now that its sender key was announced late."""
+        """Open a statement held with KEY_MISSING, now that its sender key is known."""
+        quarantine.take_back(self._connection, state.stream, Code.KEY_MISSING, verified.record)
         code = self._open(state, verified, _NO_OFFSET, LATE_KEY)
         self._count(code)
+        if code != Code.KEY_MISSING:  # what asked for a receipt, and was excepted in one, is confirmed anew
+            state.update(eliciting=state.row.eliciting + verified.head.elicits_receipt)
         inbox.judge_statement_again(
             self._connection,
             state.stream,
@@ -150,9 +155,11 @@ class Delivery:
             self._opened[Tally.NOT_FOR_ME] += 1
 
     def flush(self) -> None:
-        """Write the statements collected so far, so that a look into the store sees them."""
+        """Write the statements and keys collected so far, so that a look into the store sees them."""
         inbox.insert_statements(self._connection, self._statements)
+        inbox.insert_sender_keys(self._connection, self._keys)
         self._statements.clear()
+        self._keys.clear()
 
     def store(self) -> int:
         """Write everything collected; return how many messages are new in the inbox."""
@@ -168,7 +175,6 @@ class Delivery:
             elif before != message.content:
                 self._refusals.append(self._reused(message))
         inbox.insert_messages(connection, fresh)
-        inbox.insert_sender_keys(connection, self._keys)
         witness.save_claims(connection, list(self._claims.values()), now=self._micros)
         witness.save_decisions(connection, self._decisions)
         quarantine.keep(connection, self._refusals)
@@ -220,45 +226,76 @@ class Delivery:
         return code
 
     def _sender_key(self, state: StreamState, read: ReadStatement) -> SenderKey:
-        """Return the statement's sender key, from its announcement, memory or the store.
+        """Return the statement's sender key, from memory, the store or its announcement.
 
-        Raises StatementRefused: KEY_MISSING when it was never announced to this member, NOT_FOR_ME
-        when its slot here opened to something else.
+        Raises StatementRefused: KEY_MISSING when it was never given to this member, NOT_FOR_ME for a list
+        when what was given is something else.
         """
-        verified, head = read.verified, read.verified.head
-        if read.key_wraps:
-            try:
-                key = unwrap_sender_key(read, self._reader.sealing_keys)
-            except StatementRefused as refusal:
-                if refusal.code == Code.NOT_FOR_ME:
-                    self._remember(state, verified, None)
-                raise
-            self._remember(state, verified, key.key)
-            return key
-        if head.sender_key not in state.keys:
-            row = inbox.sender_keys(self._connection, state.stream, head.sender_key)
-            if row is None or row.epoch != head.epoch:
+        head = read.verified.head
+        if not self.has_key(state, head):
+            if not read.key_wraps:
                 raise StatementRefused(
                     Code.KEY_MISSING,
                     f"statement {state.stream} {head.seq}: its sender key was never announced here; the"
                     " author's next key will be",
                 )
-            state.keys[head.sender_key] = row.key
+            self._unwrap(state, read)
         found = state.keys[head.sender_key]
         if found is None:
+            if head.scope is Scope.AUDIENCE:
+                text = f"statement {state.stream} {head.seq}: its sender key was given to others alone"
+                raise StatementRefused(Code.KEY_MISSING, f"{text}; its author must seal it again")
             raise StatementRefused(
                 Code.NOT_FOR_ME, f"statement {state.stream} {head.seq}: its list does not name this member"
             )
         return SenderKey(key=found, id=head.sender_key)
 
-    def _remember(self, state: StreamState, verified: VerifiedStatement, key: bytes | None) -> None:
-        state.keys[verified.head.sender_key] = key
+    def has_key(self, state: StreamState, head: Head) -> bool:
+        """Tell whether a statement's sender key was given to this member, or noise in its place."""
+        if head.sender_key not in state.keys:
+            row = inbox.sender_key_of(self._connection, state.stream, head.epoch, head.sender_key)
+            if row is None:
+                return False
+            state.keys[head.sender_key] = row.key
+        return True
+
+    def _unwrap(self, state: StreamState, read: ReadStatement) -> None:
+        """Take the key that a statement announces; statements that came before it may open now."""
+        key = None
+        try:
+            key = unwrap_sender_key(read, self._reader.sealing_keys).key
+        except StatementRefused as refusal:
+            if refusal.code != Code.NOT_FOR_ME:
+                raise
+        head = read.verified.head
+        state.keys[head.sender_key] = key
+        self._remember(state, epoch=head.epoch, key_id=head.sender_key, key=key)
+        if (head.epoch, head.seq) < (state.row.epoch, state.row.seq):
+            state.late = NOWHERE
+
+    def _take_shared(self, state: StreamState, keys: Sequence[SharedKey]) -> None:
+        """Take keys that their author shares, of this stream of its own alone; one that is known stays.
+
+        Noise stands for a list that leaves this member out, as in a slot.
+        """
+        for shared in keys:
+            genuine = sender_key_id(shared.key) == shared.sender_key
+            self._remember(
+                state,
+                epoch=shared.epoch,
+                key_id=bytes(shared.sender_key),
+                key=bytes(shared.key) if genuine else None,
+            )
+        if keys:
+            state.late = NOWHERE
+
+    def _remember(self, state: StreamState, *, epoch: int, key_id: bytes, key: bytes | None) -> None:
         self._keys.append(
             SenderKeyRow(
                 audience=state.stream.audience,
                 publisher=state.stream.publisher,
-                epoch=verified.head.epoch,
-                key_id=verified.head.sender_key,
+                epoch=epoch,
+                key_id=key_id,
                 key=key,
             )
         )
@@ -278,6 +315,7 @@ class Delivery:
         self._require_open(state.stream.audience, message.kind, from_micros(head.issued_at))
         if isinstance(message.body, Receipt):
             self._receipt(state, message.body, head)
+            self._take_shared(state, message.body.keys)
             return None
         return MessageRow(
             publisher=state.stream.publisher,

@@ -26,13 +26,14 @@ from almenara.store.quarantine import FORKED_CLAIM, Evidence
 from almenara.store.witness import Claim
 from almenara.subscriber.deliver import Delivery, Reader
 from almenara.subscriber.kept import equivocation, refused_record, too_late, truncated
+from almenara.subscriber.late import open_late
 from almenara.subscriber.state import Seek, StreamState, Wait
-from almenara.trust.admit import RefusedInChain, VerifiedHeartbeat, VerifiedStatement, admit, proven
+from almenara.trust.admit import RefusedInChain, VerifiedHeartbeat, VerifiedStatement, admit
 from almenara.wire import chain
 from almenara.wire.records import GENESIS_PREV
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection
@@ -84,8 +85,9 @@ class Poll:
             state.stand(None)
             state.update(next_offset=max(state.row.next_offset, received.offset + 1))
 
-    def store(self, states: Iterable[StreamState]) -> int:
-        """Write everything; return how many messages are new."""
+    def store(self, states: Collection[StreamState]) -> int:
+        """Open what waited for its key, write everything; return how many messages are new."""
+        open_late(self._connection, states, delivery=self._delivery, directory=self._directory, now=self._now)
         changed = [state for state in states if state.changed]
         inbox.save_chains(self._connection, [state.row for state in changed])
         for state in changed:
@@ -226,7 +228,6 @@ class Poll:
             text = f"statement {state.stream} {verified.head.seq}: its directory is older than the last one's"
             self._refuse(state, received, StatementRefused(Code.DIRECTORY_FELL, text))
             refused = refused or Code.DIRECTORY_FELL
-        key_was_known = verified.head.sender_key in state.keys
         self._take_in(state, verified, received.offset, step.chain, flag=flag, refused=refused)
         if self._directory.is_in_force(state.row.key_id):
             if state.ended.links:
@@ -234,8 +235,6 @@ class Poll:
             elif not state.gaps:
                 state.ended.proven.clear()
         if isinstance(step, chain.Fill):
-            if not key_was_known and verified.head.sender_key in state.keys:
-                self._reopen(state, verified)
             self._look_back(state)
 
     def _take_in(
@@ -357,14 +356,6 @@ class Poll:
             wait = Wait(code, offset, self._now)
         state.stand(wait._replace(offset=min(wait.offset, offset)))
         self.seeks[state.stream] = Seek(offset, self._now + RETRY)
-
-    def _reopen(self, state: StreamState, verified: VerifiedStatement) -> None:
-        """Open what came before the late announcement of its sender key."""
-        self._delivery.flush()
-        for record in inbox.keyless_records(self._connection, state.stream, verified.head.epoch):
-            again = proven(record, stream=state.stream, directory=self._directory, now=self._now)
-            if isinstance(again, VerifiedStatement) and again.head.sender_key == verified.head.sender_key:
-                self._delivery.reopen(state, again)
 
     def _truncated(self, state: StreamState, spans: Sequence[Span]) -> None:
         if spans:

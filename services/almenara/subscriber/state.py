@@ -9,7 +9,7 @@ import msgspec
 
 from almenara.errors import Code
 from almenara.store.inbox import ChainRow
-from almenara.wire.chain import ChainState
+from almenara.wire.chain import NOWHERE, ChainState
 
 if TYPE_CHECKING:
     from almenara.model.ids import Stream
@@ -92,6 +92,8 @@ class StreamState:
         self.waited_until = _NEVER  # when a wait for a gap was over last
         self.ended = EndedKeys()
         self.links_lost = False  # the transaction failed that used them; they are read again
+        # After which place statements without their sender key are tried again, None: none; at a start all.
+        self.late: Place | None = NOWHERE
         self._committed = (self.row, self.gaps)
 
     @property
@@ -164,3 +166,4 @@ class StreamState:
         self.waited_until = _NEVER
         self.ended = EndedKeys()
         self.links_lost = self.row.ended_from >= 0
+        self.late = NOWHERE

@@ -230,7 +230,7 @@ class Subscriber:
 
     async def _absorb(self, batch: Fetched, directory: Directory) -> Absorbed:
         """Commit a batch; while the store cannot take it (locked, full) it is tried again."""
-        if not batch.records:
+        if not batch.records and not self._absorber.late:
             return Absorbed(0, {})
         # At rest nothing is to come after any poll, and that stands in the store already.
         to_come = {

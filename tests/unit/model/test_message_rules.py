@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from almenara.errors import Code, Fault, MessageRefused
 from almenara.model.alert import Goods
-from almenara.model.bodies import Condition, Decision, Excepted, Finding, Received
+from almenara.model.bodies import Condition, Decision, Excepted, Finding, Received, SharedKey
 from almenara.model.codes import (
     Area,
     Combination,
@@ -79,9 +79,17 @@ def excepted(first_seq: int, last_seq: int) -> Message:
     return received(excepted=(Excepted(first_seq=first_seq, last_seq=last_seq, code="KEY_MISSING"),))
 
 
+DECISION = Decision(publisher=PE, message_id=an_id(1), state=DecisionState.ACCEPTED, at=NOW)
+
+
 def decided(state: DecisionState, code: str = "") -> Message:
-    decision = Decision(publisher=PE, message_id=an_id(1), state=state, code=code, at=NOW)
-    return changed(RECEIPT, decisions=(decision,))
+    return changed(RECEIPT, decisions=(replace(DECISION, state=state, code=code),))
+
+
+def shared(*to: MemberId, sender_key: bytes = bytes(32), **fields: Any) -> Message:  # noqa: ANN401
+    key = SharedKey(epoch=1, sender_key=Digest(sender_key), key=Digest(bytes(32)))
+    alone = {"received": (), "decisions": (), "keys": (key,)}
+    return replace(changed(RECEIPT, **{**alone, **fields}), recipients=to)
 
 
 def found(area: Area, **fields: Any) -> Message:  # noqa: ANN401 - any field
@@ -113,6 +121,7 @@ ACCEPTED: dict[str, Message] = {
     "a duplicate": changed(WITHDRAWAL, reason=WithdrawalReason.DUPLICATE_OF, duplicate_of=an_id(9)),
     "a receipt of a range with a hole": excepted(3, 7),
     "a rejection": decided(DecisionState.REJECTED, "CHECK_DIGIT"),
+    "a shared key": shared(AR),
     "a result without alert": changed(RESULT, alert_publisher=MemberId(""), alert_id=None),
     "nothing found": changed(RESULT, outcome=Outcome.NOT_FOUND, findings=()),
     "no control date": changed(RESULT, control_date=""),
@@ -236,6 +245,10 @@ REFUSED: dict[str, tuple[Message, Code, str]] = {
         "$.body.duplicate_of",
     ),
     "a receipt of nothing": (changed(RECEIPT, received=(), decisions=()), Code.REQUIRED, "$.body"),
+    "keys beside an answer": (shared(AR, decisions=(DECISION,)), Code.CONFLICT, "$.body.keys"),
+    "keys for two": (shared(AR, PE), Code.CONFLICT, "$.body.keys"),
+    "keys for all": (shared(), Code.CONFLICT, "$.body.keys"),
+    "a key without an id": (shared(AR, sender_key=b""), Code.REQUIRED, "$.body.keys[0].sender_key"),
     "a receipt from nobody": (received(publisher=""), Code.REQUIRED, "$.body.received[0].publisher"),
     "a receipt without hash": (received(hash=Digest()), Code.REQUIRED, "$.body.received[0].hash"),
     "a receipt of less than nothing": (received(seq=-1), Code.RANGE, "$.body.received[0].seq"),

@@ -83,6 +83,11 @@ def test_a_statement_is_found_by_place_and_by_hash_on_its_own_stream_alone(store
     assert [(kept.epoch, kept.seq) for kept in between] == [(1, 2), (1, 3)]
 
 
+def keyless(store: Store, *, after: tuple[int, int] = (0, -1), limit: int = 9) -> list[bytes]:
+    found = store.read_now(lambda c: inbox.keyless_statements(c, STREAM, after=after, limit=limit))
+    return [kept.record for kept in found]
+
+
 def test_what_was_not_opened_is_listed_but_for_lists_of_others(store: Store) -> None:
     codes = ["", "KEY_MISSING", "NOT_FOR_ME", "CHECK_DIGIT", "KEY_MISSING"]
     rows = [statement_row(seq, code=code) for seq, code in enumerate(codes)]
@@ -93,9 +98,11 @@ def test_what_was_not_opened_is_listed_but_for_lists_of_others(store: Store) -> 
         (4, "KEY_MISSING"),
     ]
     assert store.read_now(lambda c: inbox.unopened(c, STREAM, 1, limit=1)) == [(4, "KEY_MISSING")]
-    assert store.read_now(lambda c: inbox.keyless_records(c, STREAM, 1)) == [b"record 1", b"record 4"]
+    assert keyless(store) == [b"record 1", b"record 4"]
+    assert keyless(store, limit=1) == [b"record 1"]
+    assert keyless(store, after=(1, 1)) == [b"record 4"]
     store.write_now(lambda c: inbox.judge_statement_again(c, STREAM, 1, 1, code="", record=b"link"))
-    assert store.read_now(lambda c: inbox.keyless_records(c, STREAM, 1)) == [b"record 4"]
+    assert keyless(store) == [b"record 4"]
 
 
 def test_a_sender_key_stays_as_it_came_first(store: Store) -> None:
@@ -103,9 +110,10 @@ def test_a_sender_key_stays_as_it_came_first(store: Store) -> None:
     not_mine = replace(key, key_id=a_hash("other"), key=None)
     store.write_now(lambda c: inbox.insert_sender_keys(c, [key, not_mine]))
     store.write_now(lambda c: inbox.insert_sender_keys(c, [replace(key, key=b"1" * 32)]))
-    assert store.read_now(lambda c: inbox.sender_keys(c, STREAM, key.key_id)) == key
-    assert store.read_now(lambda c: inbox.sender_keys(c, STREAM, not_mine.key_id)) == not_mine
-    assert store.read_now(lambda c: inbox.sender_keys(c, OTHER, key.key_id)) is None
+    assert store.read_now(lambda c: inbox.sender_key_of(c, STREAM, 1, key.key_id)) == key
+    assert store.read_now(lambda c: inbox.sender_key_of(c, STREAM, 1, not_mine.key_id)) == not_mine
+    assert store.read_now(lambda c: inbox.sender_key_of(c, OTHER, 1, key.key_id)) is None
+    assert store.read_now(lambda c: inbox.sender_key_of(c, STREAM, 2, key.key_id)) is None
 
 
 def test_access_is_what_the_broker_said_last(store: Store) -> None:

@@ -15,7 +15,9 @@ from almenara.model.uuid7 import uuid7
 from almenara.publisher.accept import accept
 from almenara.publisher.groups import grouped
 from almenara.publisher.sealing import Sealer
+from almenara.publisher.shares import share_message
 from almenara.store.database import Store
+from almenara.store.owed import Debt
 from almenara.store.views import InboxEntry, InboxFilter, entries_after
 from almenara.subscriber.absorb import Absorbed, Absorber
 from almenara.trust.heldkeys import HeldKeys
@@ -53,6 +55,7 @@ class Author:
         self._sealer = Sealer(federation="ams", member=member, signing_keys=held)
         self.head: OwnHead | None = None
         self.records: list[bytes] = []
+        self.debts: list[Debt] = []
 
     def says(
         self,
@@ -73,7 +76,14 @@ class Author:
         (draft,) = drafts
         self.head = draft.after
         self.records.extend(record.record for record in draft.records)
+        announced = {row.key_id: row.key or b"" for row in draft.announced}
+        self.debts.extend(Debt(owed=each, key=announced[each.key_id]) for each in draft.owed)
         return self.records[-1]
+
+    def shares(self, to: MemberId, *, known: Directory, at: datetime = NOW) -> bytes:
+        """Return the record that hands a member every key it was owed."""
+        debts = [debt for debt in self.debts if debt.owed.member == to]
+        return self.says(share_message(debts, now=at), to=(to,), known=known, at=at)
 
     def beats(self, at: datetime = NOW, known: Directory | None = None) -> bytes:
         """Return a heartbeat about the head as it stands."""
