@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import re
-from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 from conftest import REPOSITORY
+from proofs import wrong_proofs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +23,6 @@ KINDS = {
     "injection",
     "crash",
 }
-PROOF = re.compile(r"`(tests/[^`:]+\.py)::(\w+)`")
 
 
 class Row(NamedTuple):
@@ -47,15 +45,6 @@ def rows(text: str) -> list[Row]:
     return found
 
 
-@cache
-def functions(path: Path) -> frozenset[str]:
-    """Return the names of the functions of a test file."""
-    tree = ast.parse(path.read_bytes())
-    return frozenset(
-        node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    )
-
-
 def faults(found: list[Row], repository: Path) -> list[str]:
     """Return what is wrong with the rows."""
     numbers = [row.number for row in found]
@@ -65,17 +54,7 @@ def faults(found: list[Row], repository: Path) -> list[str]:
             wrong.append(f"{row.number}: there is no kind {row.kind}")
         if not row.threat or not row.control:
             wrong.append(f"{row.number}: no threat or no control")
-        proofs = PROOF.findall(row.proof)
-        if not proofs and "**OPEN**" not in row.proof:
-            wrong.append(f"{row.number}: no test")
-        if row.proof.count("::") != len(proofs):
-            wrong.append(f"{row.number}: a test is not written as `tests/...py::test_name`")
-        for path, name in proofs:
-            file = repository / path
-            if not file.is_file():
-                wrong.append(f"{row.number}: there is no {path}")
-            elif not name.startswith("test_") or name not in functions(file):
-                wrong.append(f"{row.number}: {path} has no {name}")
+        wrong += [f"{row.number}: {fault}" for fault in wrong_proofs(row.proof, repository)]
     return wrong
 
 
