@@ -31,7 +31,7 @@ from almenara.demo.processes import shared_process
 from almenara.demo.samples import Sample
 from almenara.demo.site import Site, admit_members, federation_folder, found, synchronize
 from almenara.demo.stage import broker_running, nodes_running
-from almenara.errors import Code, Misconfigured, Unavailable
+from almenara.errors import Code, MessageRefused, Misconfigured, Unavailable
 from almenara.imports.importing import addressed, import_file
 from almenara.imports.outlet import open_outlet
 from almenara.imports.rows import Mapped, open_rows
@@ -46,7 +46,8 @@ if TYPE_CHECKING:
     from almenara.demo.screen import Screen
     from almenara.imports.importing import Publish, Report
     from almenara.imports.mapping import Mapping as RowMapping
-    from almenara.model.ids import MemberId
+    from almenara.model.ids import AudienceId, MemberId
+    from almenara.model.messages import Message
 
 FEDERATION = "demo"
 
@@ -215,7 +216,19 @@ async def _import(
         outlets = {member: await open_outlet(buses[member], mapping.audience) for member in senders}
 
         def publisher(member: MemberId) -> Publish | None:
-            return outlets[member].publish if member in outlets else None
+            if member not in outlets:
+                return None
+
+            async def publish(message: Message, audience: AudienceId) -> bool:
+                try:
+                    is_new = await outlets[member].publish(message, audience)
+                except MessageRefused:
+                    pace.published()
+                    raise
+                pace.published()
+                return is_new
+
+            return publish
 
         report = await import_file(
             rows,
@@ -261,7 +274,12 @@ async def _await_receipts(
         while True:
             began = time.monotonic()
             for member in list(behind):
-                late = [view for view in await buses[member].node.streams() if view.own and view.behind]
+                try:
+                    streams = await buses[member].node.streams()
+                except Unavailable as error:  # so busy that it does not answer in time
+                    behind[member] = error.text
+                    continue
+                late = [view for view in streams if view.own and view.behind]
                 if late:
                     behind[member] = "; ".join(
                         f"stream {view.audience}/{member}: not confirmed by {' '.join(view.behind)}"

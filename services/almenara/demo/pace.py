@@ -27,6 +27,9 @@ COPY_STREAM_S = 65e-6
 """Processor time for one statement to one reader, broker and fetch included, and for each stream beside it:
 860 a second with 12 members, 140 with 185."""
 
+FETCH_STREAM_S = 65e-6
+"""Processor time for each stream that a fetch names, whether it brings anything or not."""
+
 HEARTBEAT_S = 0.4e-3
 """Processor time of one reader for one heartbeat."""
 
@@ -34,7 +37,8 @@ CORES = 2.0
 
 RECEIPTS_SHARE = 0.5
 HEARTBEATS_SHARE = 0.05
-"""What of the processors the members' own talk may take, at most."""
+FETCHES_SHARE = 0.1
+"""What of the processors the members' own talk, and asking for it, may take at most."""
 
 AUDIT_COPY_S = 25e-6
 """Time of the audit for one statement in one store."""
@@ -42,6 +46,9 @@ AUDIT_COPY_S = 25e-6
 UNREAD_MAX = 50_000
 UNREAD_FIRST = 20_000
 """Statements times readers that may wait to be read, and so many before anybody knows how fast they read."""
+
+RATE_S = 30.0
+"""How long must be looked before a rate is believed: the first fetches bring nothing for a while."""
 
 LOOK_S = 0.5
 LOOK_EACH_S = 0.02
@@ -61,7 +68,7 @@ def intervals(members: int) -> Mapping[str, float]:
         "subscriber.directory_poll_s": max(1.0, 20 * each_s),
         "subscriber.watch_interval_s": max(2.0, members**2 / 100),
         "subscriber.poll_s": max(0.2, each_s),
-        "subscriber.fetch_wait_s": max(0.5, 2 * each_s),
+        "subscriber.fetch_wait_s": max(0.5, members**2 * FETCH_STREAM_S / CORES / FETCHES_SHARE),
         # A broker of so many readers answers late, and who gives up and asks again has it answer later still.
         "subscriber.request_timeout_s": max(10.0, 60 * each_s),
         "subscriber.fetch_min_bytes": 1 if members < 20 else 1_000_000,
@@ -125,7 +132,7 @@ class Pace:
         self._end = end
         self._first: Look | None = None
         self._last = Look(0, 0, 0.0)
-        self._since = 0
+        self._taken = self._published = self._seen = 0
         self.stopped = False
 
     def __str__(self) -> str:
@@ -145,29 +152,36 @@ class Pace:
             if self.left_s <= 0:
                 self.stopped = True
             elif self.unread <= (UNREAD_MAX if self.rate else UNREAD_FIRST):
-                self._since += 1
+                self._taken += 1
                 return True
             else:
                 await asyncio.sleep(self.interval_s)
         return False
 
+    def published(self) -> None:
+        """Note that a row that was taken stands in its author's store, or never will."""
+        self._published += 1
+
     async def look(self) -> None:
         """Count again."""
-        taken = self._since
+        published = self._published
         read, unread = await asyncio.to_thread(self._look)
         self._last = Look(read, unread, time.monotonic())
-        self._since -= taken
+        self._seen = published
         self._first = self._first or self._last
 
     @property
     def unread(self) -> int:
-        """Return how many statements times readers wait to be read, rows taken since the look included."""
-        return self._last.unread + self._since * self._readers
+        """Return how many statements times readers wait to be read, with the rows that the look did not see.
+
+        They are under way to their author's store, or came there since; some rows are several messages.
+        """
+        return self._last.unread + max(0, self._taken - self._seen) * self._readers
 
     @property
     def rate(self) -> float:
-        """Return how many statements times readers are read a second; 0 as long as nobody knows."""
-        if self._first is None or self._last.at <= self._first.at:
+        """Return how many statements times readers are read a second; 0 as long as nobody can tell."""
+        if self._first is None or self._last.at < self._first.at + RATE_S:
             return 0.0
         return (self._last.read - self._first.read) / (self._last.at - self._first.at)
 

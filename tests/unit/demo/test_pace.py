@@ -48,6 +48,7 @@ async def test_rows_are_taken_while_readers_keep_up() -> None:
 
 async def test_rows_wait_until_enough_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pace, "LOOK_S", 0.01)  # an interval, not the behaviour
+    monkeypatch.setattr(pace, "RATE_S", 0.01)
     reading = Reading(unread=UNREAD_FIRST + 1)
     taking = Pace(reading, members=2, end=time.monotonic() + LONG_S)
     with pytest.raises(TimeoutError):
@@ -63,6 +64,7 @@ async def test_rows_are_taken_no_more_when_the_rest_needs_the_time_that_is_left(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(pace, "LOOK_S", 0.01)
+    monkeypatch.setattr(pace, "RATE_S", 0.01)
     reading = Reading(unread=15_000)
     taking = Pace(reading, members=2, end=time.monotonic() + 1000.0)
     assert await taking.more()
@@ -72,6 +74,27 @@ async def test_rows_are_taken_no_more_when_the_rest_needs_the_time_that_is_left(
     assert taking.stopped
     reading.unread = 0
     assert not await taking.more()
+
+
+async def test_a_row_under_way_counts_until_a_look_may_have_seen_it() -> None:
+    reading = Reading(read=100)
+    taking = Pace(reading, members=12, end=time.monotonic() + LONG_S)
+    assert [await taking.more() for _ in range(3)] == [True] * 3
+    taking.published()
+    await taking.look()  # its author's store has it, and so has this look
+    assert taking.unread == 2 * 11
+
+
+async def test_the_first_moments_tell_no_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "LOOK_S", 0.01)
+    reading = Reading(unread=15_000)
+    taking = Pace(reading, members=2, end=time.monotonic() + 1000.0)
+    assert await taking.more()
+    await asyncio.sleep(0.1)
+    reading.read += 1
+    await taking.look()
+    assert await taking.more()
+    assert taking.rate == 0
 
 
 async def test_no_row_is_taken_when_the_ending_alone_needs_the_time() -> None:
