@@ -104,8 +104,8 @@ MUTANTS = (
     Mutant(
         "what others know and I lack is nothing to show",
         "node/streams.py",
-        "    return late > withheld_after and (quiet or late > CATCHING_UP_MAX)",
-        "    return late < withheld_after and (quiet or late > CATCHING_UP_MAX)",
+        "    return bool(word.unmet_since) and late > withheld_after",
+        "    return bool(word.unmet_since) and late < withheld_after",
         f"{WATCH}::test_a_receipt_that_knows_more_is_withheld_once_the_wait_is_over",
     ),
 )
