@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
+from msgspec.structs import replace
 
 from almenara import clock
 from almenara.crash import Point, crash_point
@@ -22,7 +23,7 @@ from almenara.trust.admit import VerifiedStatement, proven
 from almenara.wire.records import GENESIS_PREV, parse_record, parse_statement
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterable
     from datetime import datetime
 
     from sqlalchemy import Connection
@@ -93,8 +94,8 @@ async def compare_tail(
     Raises Refused BROKER_AHEAD when it holds what the store does not, Unavailable when it does not
     answer.
     """
-    async for records in _backwards(reader, stream.topic(directory.federation)):
-        for said in _statements(records, stream, directory, now):
+    async for words in _backwards(reader, stream, directory, now):
+        for said in _furthest_first(words):
             place = (said.head.epoch, said.head.seq)
             ours = await store.read(partial(_statement_at, audience=stream.audience, place=place))
             # Whoever stole a key that has ended may go on signing: only what the store knows counts of it.
@@ -132,8 +133,8 @@ async def _last_word(reader: Reader, stream: Stream, directory: Directory, now: 
     A heartbeat tells it too, of statements signed with an earlier key. What a key that has ended
     signed is not stood by: whoever stole it could write it.
     """
-    async for records in _backwards(reader, stream.topic(directory.federation)):
-        said = [word for word in _admitted(records, stream, directory, now) if not word.ended]
+    async for words in _backwards(reader, stream, directory, now):
+        said = [word for word in words if not word.ended]
         if said:
             # A heartbeat that knows of no statement is a word too: nothing was said until then.
             heads = [head for word in said if (head := _head_of(word)).seq >= 0]
@@ -160,14 +161,18 @@ def _head_of(said: VerifiedStatement | VerifiedHeartbeat) -> OwnHead:
     )
 
 
-async def _backwards(reader: Reader, topic: str) -> AsyncIterator[list[Received]]:
-    """Yield a topic's last records, then more and more of them; nothing of an empty one."""
+async def _backwards(
+    reader: Reader, stream: Stream, directory: Directory, now: datetime
+) -> AsyncIterator[list[VerifiedStatement | VerifiedHeartbeat]]:
+    """Yield what this member said last on a stream, then more and more of it; nothing of an empty one."""
+    topic = stream.topic(directory.federation)
     begin, end = await reader.begin_offset(topic), await reader.end_offset(topic)
+    judge = partial(judged, stream=stream, directory=directory, now=now)
     window = WINDOW
     start = end
     while start > begin:
         start = max(begin, end - window)
-        yield await reader.read_from(topic, start)
+        yield [word for word in await reader.judge_from(topic, start, judge) if word is not None]
         window *= 4
 
 
@@ -205,22 +210,20 @@ def _statement_at(
     return outbox.statement_at(connection, audience, *place)
 
 
-def _admitted(
-    records: list[Received], stream: Stream, directory: Directory, now: datetime
-) -> Iterator[VerifiedStatement | VerifiedHeartbeat]:
-    """Yield what this member really signed; what others put there is passed over."""
-    for record in records:
-        try:
-            yield proven(record.value, stream=stream, directory=directory, now=now)
-        except (RecordRefused, StatementRefused, Held):
-            continue
+def judged(
+    record: Received, *, stream: Stream, directory: Directory, now: datetime
+) -> VerifiedStatement | VerifiedHeartbeat | None:
+    """Return what this member really signed, None for what others put there.
+
+    Without the bytes of a statement: those of a whole window would be 32 MiB and more.
+    """
+    try:
+        said = proven(record.value, stream=stream, directory=directory, now=now)
+    except (RecordRefused, StatementRefused, Held):
+        return None
+    return replace(said, record=b"", content=b"") if isinstance(said, VerifiedStatement) else said
 
 
-def _statements(
-    records: list[Received], stream: Stream, directory: Directory, now: datetime
-) -> list[VerifiedStatement]:
-    """Return this member's statements, the furthest first."""
-    found = [
-        said for said in _admitted(records, stream, directory, now) if isinstance(said, VerifiedStatement)
-    ]
+def _furthest_first(words: Iterable[VerifiedStatement | VerifiedHeartbeat]) -> list[VerifiedStatement]:
+    found = [said for said in words if isinstance(said, VerifiedStatement)]
     return sorted(found, key=lambda each: (each.head.epoch, each.head.seq), reverse=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from almenara.bus.received import Received
 from almenara.errors import Code, Refused
 from almenara.model.ids import Stream
-from almenara.publisher.tail import held_up_to
+from almenara.publisher.tail import held_up_to, judged
 from almenara.store.outbox import OutboxRecord, OwnHead
 from almenara.trust.admit import VerifiedStatement, admit
 from unit.trust.federation import NOW, PE, REGION, directory
@@ -68,3 +69,14 @@ def test_an_epoch_that_stands_by_nothing_does_not_give_up_what_the_broker_holds(
     assert refusal.value.code == Code.BROKER_AHEAD
     later = replace(OURS, record=statement(seq=0, prev=bytes([7]) * 32).record)
     assert held_up_to(LAST, ours=None, head=head, opened=later) == (EPOCH + 9, -1)
+
+
+def test_what_was_said_last_is_looked_at_without_its_bytes() -> None:
+    """A window of statements of 512 KiB would else be 32 MiB and more, each time a node starts."""
+    record = Received("ams.region.pe", 7, SIGNED.record, 0, None)
+    word = judged(record, stream=Stream(REGION, PE), directory=directory(), now=NOW)
+    assert isinstance(word, VerifiedStatement)
+    assert word == replace(LAST, record=b"", content=b"")
+    assert held_up_to(word, ours=OURS, head=HEAD, opened=None) == (EPOCH, SEQ)
+    strange = record._replace(value=b"not ours")
+    assert judged(strange, stream=Stream(REGION, PE), directory=directory(), now=NOW) is None

@@ -9,7 +9,7 @@ back at the same address.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import structlog
 from aiokafka import AIOKafkaClient, TopicPartition
@@ -33,10 +33,12 @@ from almenara.bus.received import Access, Received
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from types import TracebackType
 
     from aiokafka import AIOKafkaConsumer
+
+T = TypeVar("T")
 
 FETCH_MAX = 4 * 1024 * 1024
 """Bytes of one fetch over all topics; a broker may add one batch (BATCH_MAX), never more.
@@ -230,8 +232,15 @@ class Reader:
 
     async def read_from(self, topic: str, offset: int | None) -> list[Received]:
         """Return every record from an offset to the present end; as `read_all` otherwise."""
+        return await self.judge_from(topic, offset, lambda record: record)
+
+    async def judge_from(self, topic: str, offset: int | None, judge: Callable[[Received], T]) -> list[T]:
+        """Return what `judge` makes of each record from an offset to the present end, one fetch at a time.
+
+        Raises as `read_all`.
+        """
         partition = TopicPartition(topic, 0)
-        found: list[Received] = []
+        found: list[T] = []
         async with named(self._bootstrap, 3 * self._timeout_s, topic=topic):
             if (await self._probe([topic]))[topic] is Access.REFUSED:
                 raise TopicAuthorizationFailedError(topic)
@@ -246,7 +255,7 @@ class Reader:
                 consumer.seek(partition, position)
                 while position < end:
                     for records in (await consumer.getmany(timeout_ms=500)).values():
-                        found.extend(_received(record) for record in records if record.offset < end)
+                        found.extend(judge(_received(record)) for record in records if record.offset < end)
                     # Compaction may have removed the last ones: only the position tells.
                     position = await consumer.position(partition)
             finally:
