@@ -13,7 +13,7 @@ export BENCH_S ?= 10
 FUZZ_S ?= 60
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check chaos mutants fuzz bench conformance requirements system-deps clean
+.PHONY: help demo test check chaos mutants fuzz bench bench-store conformance requirements system-deps clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ fuzz: $(FUZZ) ## Fuzz everything that reads others' bytes, FUZZ_S seconds in all
 
 bench: $(KAFKA) ## Measure every path for BENCH_S seconds (default 10)
 	@$(BIN)/python tests/benchmarks/run.py
+
+bench-store: $(READY) ## Open, ask, trim and back up a store of a million messages
+	@$(BIN)/python tests/benchmarks/million.py
 
 conformance: $(READY) ## Rebuild the golden records; fails if one byte changes
 	$(BIN)/python tests/conformance/build.py

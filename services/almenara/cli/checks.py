@@ -6,13 +6,17 @@ Each check returns what it saw and what to do about it; it raises nothing that a
 from __future__ import annotations
 
 import shutil
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from almenara.errors import AlmenaraError, Refused, Unavailable
+from almenara.node.housekeeping import MARGIN, cutoffs_of
 from almenara.node.identity import install_admission, load_keys, own_enrolment, require_certificate
 from almenara.store import directory as directory_row
+from almenara.store.compaction import size_of
 from almenara.store.database import Store
+from almenara.store.retention import oldest_message
 from almenara.store.tables import SCHEMA_VERSION
 from almenara.trust.admission import RENEWAL_TIME, read_admission
 from almenara.trust.continuity import TrustedDirectory
@@ -23,6 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
+    from sqlalchemy import Connection
+
+    from almenara.model.ids import AudienceId
     from almenara.node.identity import MemberKeys
     from almenara.node.settings import MemberSettings
     from almenara.trust.directory import Directory
@@ -32,6 +39,9 @@ DISK_FEW = 1 << 30
 
 DISK_NONE = 100 << 20
 """Bytes free below which the store may stop any minute: SQLite's log alone grows to tens of MiB."""
+
+TRIM_LATE = timedelta(days=1)
+"""How long what is over may still be there: the node looks every hour, and trims millions within hours."""
 
 ROLE_SIGNERS = {
     "root": "the holders of the root's keys, who sign it again (almenara directory propose --role root)",
@@ -85,7 +95,7 @@ def intervals(settings: MemberSettings) -> Finding:
     """Show the intervals in force, in seconds."""
     found = [
         f"{name.removesuffix('_s').replace('_', ' ')} {getattr(part, name):g} s"
-        for part in (settings.publisher, settings.subscriber)
+        for part in (settings.publisher, settings.subscriber, settings.housekeeping)
         for name in part.__struct_fields__
         if name.endswith("_s")
     ]
@@ -142,6 +152,36 @@ def store(settings: MemberSettings) -> Iterator[Finding]:
         yield warn("disk", seen, "free space, or move the state folder to a larger disk")
     else:
         yield ok("disk", seen)
+
+
+def retention(settings: MemberSettings, known: Directory, now: datetime) -> Finding:
+    """Look at what the store holds, and whether what has outlived its retention goes."""
+    cutoffs = cutoffs_of(known, now)
+
+    def work(connection: Connection) -> tuple[int, dict[AudienceId, int]]:
+        oldest = ((name, oldest_message(connection, name)) for name in cutoffs)
+        return size_of(connection), {name: at for name, at in oldest if at is not None}
+
+    try:
+        opened = Store.open(settings.store_path)
+    except AlmenaraError as error:
+        return failed("retention", error)
+    try:
+        size, oldest = opened.read_now(work)
+    finally:
+        opened.close()
+    goes = {name: now + timedelta(microseconds=at - cutoffs[name].before) for name, at in oldest.items()}
+    shown = [
+        f"{name} keeps {known.audiences[name].retention_days} days and {MARGIN.days}" for name in cutoffs
+    ]
+    shown += [f"the oldest of {name} goes {_date(at)}" for name, at in goes.items()]
+    seen = f"{size / (1 << 20):.1f} MiB; {', '.join(shown)}"
+    late = [name for name, at in goes.items() if at < now - TRIM_LATE]
+    if not late:
+        return ok("retention", seen)
+    return warn(
+        "retention", seen, f"{', '.join(late)}: a running node trims it; see its log for store.not_trimmed"
+    )
 
 
 def trusted_directory(settings: MemberSettings) -> TrustedDirectory | None:

@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 def doctor(config: Path, output: str) -> int:
     """Check everything that a node needs, and say what to do about what is wrong.
 
-    Clock, keys and their expiries, certificate, directory and the expiries of its four roles, store
-    and disk, broker, access (own streams can be written, those of the audiences read, all others are
-    refused), the node itself, and one receipt signed, published, read back from the broker and
-    verified. That receipt says what this member has received anyway, so it disturbs nobody.
+    Clock, keys and their expiries, certificate, directory and the expiries of its four roles, store,
+    disk and what goes next by the retention of the audiences, broker, access (own streams can be
+    written, those of the audiences read, all others are refused), the node itself, and one receipt
+    signed, published, read back from the broker and verified. That receipt says what this member has
+    received anyway, so it disturbs nobody.
 
     Exit status: 0 if nothing fails, else of what is worst: 1 refused, 2 configuration, 3 unavailable.
 
@@ -63,6 +64,8 @@ async def _examine(settings: MemberSettings) -> list[Finding]:
         *checks.store(settings),
         *checks.directory(settings, trusted, held, now),
     ]
+    if trusted is not None:
+        findings.append(checks.retention(settings, trusted.directory(), now))
     usable = certified.verdict is not checks.Verdict.FAIL and held is not None
     if trusted is not None and usable:
         findings += [found async for found in broker_findings(settings, trusted.directory())]

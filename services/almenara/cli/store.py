@@ -28,10 +28,10 @@ def store() -> None:
 def backup(config: Path, output: Path, passphrase_file: Path | None) -> None:
     """Write all that the store holds to one encrypted file; the node runs on meanwhile.
 
-    It is the store of one moment, of SQLite and PostgreSQL alike. It holds alerts in clear, so it is
-    sealed piece by piece under a passphrase (scrypt, AES-256-GCM), mode 0600, and never overwritten.
-    Make one each night and keep it elsewhere: what is said after it is not lost, for readers have it,
-    but counts as withdrawn once it is restored.
+    It is the store of one moment. It holds alerts in clear, so it is sealed piece by piece under a
+    passphrase (scrypt, AES-256-GCM), mode 0600, and never overwritten. Make one each night and keep it
+    elsewhere: what is said after it is not lost, for readers have it, but counts as withdrawn once it is
+    restored.
 
     \b
     Example:

@@ -31,7 +31,7 @@ from almenara.node.answers import (
 from almenara.node.backlog import Backlog, Progress, look
 from almenara.node.evidence import proof_of, rival_of
 from almenara.node.lateness import Waiting, late, waiting
-from almenara.node.opening import find_statement, open_found, unknown_message
+from almenara.node.opening import find_statement, not_kept, open_found, unknown_message
 from almenara.node.page import PAGE_MAX, item_of, page_of
 from almenara.store import directory as directory_row
 from almenara.store import outbox, quarantine, views, witness
@@ -132,6 +132,9 @@ class NodeService:
         message = outbox.outgoing_by_id(connection, [message_id.bytes]).get(message_id.bytes)
         if message is None:
             raise unknown_message(message_id)
+        # Its readers forget what they excepted of it: their later words would read as a yes.
+        if outbox.statement_at(connection, message.audience, message.epoch, message.seq) is None:
+            raise not_kept(Stream(message.audience, self._member), message.epoch, message.seq)
         directory = self._publisher.directory
         known = directory is not None and message.audience in directory.audiences
         return confirmations.confirmations(
@@ -197,8 +200,7 @@ class NodeService:
 
     async def find(self, name: str) -> tuple[UUID, ...]:
         """Return the ids of messages that begin with these hexadecimal digits, or have this reference."""
-        found = await self._store.read(lambda connection: views.ids_named(connection, name))
-        return tuple(UUID(bytes=each) for each in found)
+        return tuple(UUID(bytes=i) for i in await self._store.read(partial(views.ids_named, name=name)))
 
     async def export(
         self,

@@ -69,6 +69,8 @@ member = "{member}"
 # Intervals in seconds; `almenara doctor` shows those in force.
 # [publisher]
 # heartbeat_interval_s = 30.0
+# [housekeeping]
+# interval_s = 3600.0
 """
 
 _UNPROTECTED = """

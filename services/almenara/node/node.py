@@ -21,6 +21,7 @@ from almenara import clock
 from almenara.bus.kafka import Reader, Sender, answers
 from almenara.errors import AlmenaraError, Code, Misconfigured
 from almenara.model import codelists
+from almenara.node.housekeeping import Housekeeping
 from almenara.node.identity import load_keys, open_member, own_enrolment, require_certificate
 from almenara.node.local import Connected, NodeService
 from almenara.node.renewal import Renewal
@@ -185,6 +186,9 @@ async def open_node(
             directory_reader = await stack.enter_async_context(connect())
             clients += [reader, directory_reader]
             works.append(partial(subscriber.run, reader=reader, directory_reader=directory_reader))
+            # In the process that answers no caller: it shares the file with the publisher, not its thread.
+            housekeeping = Housekeeping(settings=settings, store=store, directory=lambda: follower.current)
+            works.append(housekeeping.run)
         renewal = Renewal(
             settings,
             connected=connected,

@@ -46,6 +46,14 @@ def unknown_message(message_id: UUID) -> Refused:
     )
 
 
+def not_kept(stream: Stream, epoch: int, seq: int) -> Refused:
+    """Return the refusal of a statement that the housekeeping has dropped."""
+    return Refused(
+        Code.UNKNOWN_MESSAGE,
+        f"statement {stream} {epoch}/{seq}: its signed bytes are no longer kept; its retention is over",
+    )
+
+
 def find_statement(
     connection: Connection, message_id: UUID, *, member: MemberId, publisher: MemberId | None
 ) -> Found:
@@ -101,10 +109,7 @@ def _own(connection: Connection, message: outbox.Outgoing, member: MemberId) -> 
 
 def _found(stream: Stream, epoch: int, seq: int, record: bytes | None, *, at: int) -> Found:
     if record is None:
-        raise Refused(
-            Code.UNKNOWN_MESSAGE,
-            f"statement {stream} {epoch}/{seq}: its signed bytes are no longer kept; its retention is over",
-        )
+        raise not_kept(stream, epoch, seq)
     return Found(
         audience=stream.audience, publisher=stream.publisher, epoch=epoch, seq=seq, record=record, at=at
     )

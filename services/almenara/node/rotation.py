@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from almenara.trust.keyuri import Signer
 
 RETIRED = "retired"
-"""The folder below the keys for signing keys that have ended: a person deletes them."""
+"""The folder below the keys for signing keys that have ended; after a time they go (old_keys.py)."""
 
 LOST = "lost"
 """The folder below the keys for files that do not give their key any more."""

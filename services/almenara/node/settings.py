@@ -27,6 +27,12 @@ FILE_URI = "file:"
 REPLACEMENT_PLAN = ".replacing"
 
 
+class HousekeepingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How often what has outlived its retention goes, in seconds: an hour more is nothing to days of it."""
+
+    interval_s: float = 3600.0
+
+
 class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`member.toml` as it stands."""
 
@@ -42,6 +48,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     renewal_poll_s: float = 10.0
     publisher: PublisherSettings = PublisherSettings()
     subscriber: SubscriberSettings = SubscriberSettings()
+    housekeeping: HousekeepingSettings = HousekeepingSettings()
 
 
 class MemberSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +73,7 @@ class MemberSettings(msgspec.Struct, frozen=True, kw_only=True):
     renewal_poll_s: float
     publisher: PublisherSettings
     subscriber: SubscriberSettings
+    housekeeping: HousekeepingSettings
 
     @property
     def folder(self) -> Path:
@@ -275,4 +283,5 @@ def _resolve(file: Path, shape: _File) -> MemberSettings:
         renewal_poll_s=shape.renewal_poll_s,
         publisher=shape.publisher,
         subscriber=shape.subscriber,
+        housekeeping=shape.housekeeping,
     )

@@ -210,6 +210,7 @@ class Sealer:
                     epoch=place.epoch,
                     key_id=key.id,
                     key=key.key,
+                    kept_at=to_micros(now),
                 ),
             )
             if wraps

@@ -74,7 +74,10 @@ class StatementRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SenderKeyRow(Hiding, frozen=True, kw_only=True):
-    """A stream's sender key; `key` None when the list it serves does not name this member."""
+    """A stream's sender key, and when it came, in microseconds.
+
+    `key` is None when the list it serves does not name this member.
+    """
 
     hidden: ClassVar = frozenset({"key"})
 
@@ -83,6 +86,7 @@ class SenderKeyRow(Hiding, frozen=True, kw_only=True):
     epoch: int
     key_id: bytes
     key: bytes | None
+    kept_at: int
 
 
 class MessageRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,11 +129,9 @@ def outdated_streams(connection: Connection) -> frozenset[Stream]:
     """Return the streams whose last statement still sealed to somebody who was removed."""
     place = ("audience", "publisher", "epoch", "seq")
     at_head = and_(*(statement.c[name] == chain.c[name] for name in place))
-    rows = connection.execute(
-        select(chain.c.audience, chain.c.publisher)
-        .select_from(chain.join(statement, at_head))
-        .where(statement.c.flags.contains(PREDATES_REMOVAL))
-    )
+    # Not a join: SQLite would look through all statements for the flag, and find their chains.
+    outdated = select(statement.c.seq).where(at_head, statement.c.flags.contains(PREDATES_REMOVAL)).exists()
+    rows = connection.execute(select(chain.c.audience, chain.c.publisher).where(outdated))
     return frozenset(Stream(AudienceId(audience), MemberId(publisher)) for audience, publisher in rows)
 
 

@@ -1,7 +1,8 @@
 """What was refused, what proves a wrong, and why?
 
 Of records whose author is not proven only the last hundred a stream are kept, and counted: anybody
-who can reach the topic could make them. What its author signed is kept whole.
+who can reach the topic could make them. What its author signed is kept whole, for its audience's
+retention (retention.py).
 """
 
 from __future__ import annotations

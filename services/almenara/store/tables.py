@@ -97,6 +97,7 @@ outgoing = Table(
     Column("accepted_at", BigInteger, nullable=False),
     Column("reference", String, nullable=False),  # "" where the message has none
     Index("outgoing_reference", "reference", "accepted_at"),
+    Index("outgoing_accepted", "audience", "accepted_at"),  # the oldest go first
     sqlite_with_rowid=False,
 )
 
@@ -183,6 +184,7 @@ sender_key = Table(
     Column("epoch", BigInteger, primary_key=True),
     Column("key_id", LargeBinary, primary_key=True),
     Column("key", LargeBinary),  # null: my slot opened to something else, so the list is not for me
+    Column("kept_at", BigInteger, nullable=False),
 )
 
 owed = Table(
@@ -218,6 +220,7 @@ message = Table(
     Column("body", LargeBinary, nullable=False),  # the message as it stood in the batch
     Column("reference", String, nullable=False),  # "" where the message has none
     Index("message_reference", "reference"),
+    Index("message_received", "audience", "received_at"),  # the oldest go first
     UniqueConstraint("message_id", "publisher"),  # in this order it finds an id without its publisher too
     sqlite_autoincrement=True,  # a follower's cursor: a position is never given twice
 )

@@ -297,6 +297,7 @@ class Delivery:
                 epoch=epoch,
                 key_id=key_id,
                 key=key,
+                kept_at=self._micros,
             )
         )
 

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import shutil
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import delete
 
+from almenara import clock
+from almenara.cli.checks import Verdict, retention, trusted_directory
+from almenara.node.settings import load_settings
 from almenara.store.lease import lease
+from almenara.store.tables import outbox
 from almenara.trust import keyfile
+from unit.cli.member_site import message
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from sqlalchemy import Connection
 
     from unit.cli.member_site import MemberSite
 
@@ -69,6 +78,35 @@ def test_restore_refuses_while_a_node_runs_and_a_file_that_is_none(
     assert shown.status == 3
     assert "[STORE_LOCKED]" in shown.fault
     assert site.almenara("store", "restore", site.config, "--passphrase-file", passphrase).status == 2
+
+
+def forget(connection: Connection) -> None:
+    connection.execute(delete(outbox))
+
+
+def test_of_a_message_whose_retention_is_over_nobody_says_who_confirmed_it(site: MemberSite) -> None:
+    """Its readers have forgotten what they excepted: their later words would read as a yes."""
+    identity = site.publish()
+    assert site.almenara("sent", "show", identity).status == 0
+    site.write(forget)
+    shown = site.almenara("sent", "show", identity)
+    assert shown.status == 1
+    assert "its retention is over" in shown.fault
+
+
+def test_doctor_says_what_goes_next_and_warns_where_it_does_not_go(site: MemberSite) -> None:
+    settings = load_settings(site.config, environ={})
+    now = clock.now()
+    site.receive(message())
+    known = trusted_directory(settings)
+    assert known is not None
+    found = retention(settings, known.directory(), now)
+    assert found.verdict is Verdict.OK
+    assert "region keeps 90 days and 7" in found.seen
+    assert f"the oldest of region goes {now + timedelta(days=97):%Y-%m-%d}" in found.seen
+    found = retention(settings, known.directory(), now + timedelta(days=99))
+    assert found.verdict is Verdict.WARN
+    assert found.remedy.startswith("region: a running node trims it")
 
 
 def own_epoch(site: MemberSite) -> int:

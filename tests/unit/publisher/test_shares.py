@@ -62,6 +62,7 @@ def keep(store: Store, *debts: Debt) -> None:
             epoch=each.owed.epoch,
             key_id=each.owed.key_id,
             key=each.key,
+            kept_at=1,
         )
         for each in debts
     ]
@@ -94,7 +95,9 @@ def test_debts_come_oldest_first_and_go_when_they_are_settled(store: Store) -> N
 
 def test_a_key_of_another_member_is_no_debt_of_ours(store: Store) -> None:
     theirs = debt(1)
-    row = SenderKeyRow(audience=REGION, publisher=CL, epoch=1, key_id=theirs.owed.key_id, key=theirs.key)
+    row = SenderKeyRow(
+        audience=REGION, publisher=CL, epoch=1, key_id=theirs.owed.key_id, key=theirs.key, kept_at=1
+    )
     store.write_now(lambda c: inbox.insert_sender_keys(c, [row]))
     store.write_now(lambda c: owed.note(c, [theirs.owed]))
     assert owed_now(store) == []

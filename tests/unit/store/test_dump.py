@@ -34,7 +34,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def full(store: Store) -> Store:
     """Return a store with rows in the tables that matter, positions missing among them."""
     spoken(store, statements=4, sent=3)
-    key = SenderKeyRow(audience=REGION, publisher=AR, epoch=1, key_id=a_hash("k"), key=None)
+    key = SenderKeyRow(audience=REGION, publisher=AR, epoch=1, key_id=a_hash("k"), key=None, kept_at=1)
     store.write_now(lambda c: inbox.save_chains(c, [ChainRow(audience=REGION, publisher=PE, epoch=1, seq=9)]))
     store.write_now(lambda c: inbox.insert_sender_keys(c, [key]))
     store.write_now(lambda c: inbox.insert_statements(c, [statement_row(seq) for seq in range(ROWS)]))

@@ -106,7 +106,7 @@ def test_what_was_not_opened_is_listed_but_for_lists_of_others(store: Store) -> 
 
 
 def test_a_sender_key_stays_as_it_came_first(store: Store) -> None:
-    key = SenderKeyRow(audience=REGION, publisher=PE, epoch=1, key_id=a_hash("id"), key=bytes(32))
+    key = SenderKeyRow(audience=REGION, publisher=PE, epoch=1, key_id=a_hash("id"), key=bytes(32), kept_at=5)
     not_mine = replace(key, key_id=a_hash("other"), key=None)
     store.write_now(lambda c: inbox.insert_sender_keys(c, [key, not_mine]))
     store.write_now(lambda c: inbox.insert_sender_keys(c, [replace(key, key=b"1" * 32)]))
