@@ -30,19 +30,24 @@ def file_size_limit(limit: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+def limit_files(process: psutil.Process, *, full: bool) -> None:
+    """Make the disk full for a running process, as a quota would, or give it its space back."""
+    _, hard = process.rlimit(psutil.RLIMIT_FSIZE)
+    process.rlimit(psutil.RLIMIT_FSIZE, (NOTHING if full else hard, hard))
+
+
 @contextmanager
-def disk_full_for(pids: Sequence[int], limit: int = NOTHING) -> Iterator[None]:
-    """Make the disk full for running processes, as a quota would."""
+def disk_full_for(pids: Sequence[int]) -> Iterator[None]:
+    """Make the disk full for running processes."""
     processes = [psutil.Process(pid) for pid in pids]
-    before = [process.rlimit(psutil.RLIMIT_FSIZE) for process in processes]
-    for process, (_, hard) in zip(processes, before, strict=True):
-        process.rlimit(psutil.RLIMIT_FSIZE, (limit, hard))
+    for process in processes:
+        limit_files(process, full=True)
     try:
         yield
     finally:
-        for process, limits in zip(processes, before, strict=True):
+        for process in processes:
             if process.is_running():
-                process.rlimit(psutil.RLIMIT_FSIZE, limits)
+                limit_files(process, full=False)
 
 
 class SmallDisk:

@@ -100,6 +100,15 @@ class Program:
             with suppress(psutil.NoSuchProcess):
                 process.resume()
 
+    def family(self) -> list[psutil.Process]:
+        """Return the program's process and all that it has started, none if it does not run."""
+        process = self._process
+        if process is None or process.returncode is not None:
+            return []
+        with suppress(psutil.NoSuchProcess):
+            return [psutil.Process(process.pid), *_descendants(process)]
+        return []
+
     def _part(self, _part: Target) -> psutil.Process | None:
         """Return the process of a part once it runs; a plain program is one part."""
         with suppress(psutil.NoSuchProcess):
@@ -222,11 +231,14 @@ class NodeProgram(Program):
         return None
 
     def crashes(self) -> list[str]:
-        """Return the children that ended by themselves, by the log of their parent."""
+        """Return the children that ended by themselves, by the log of their parent.
+
+        One that ends as unavailable began while its disk was full; it is started again.
+        """
         return [
             f"{self.name}: its {event.part} ended with status {event.status}; read {self.log}"
             for event in _events(self.log.read_bytes())
-            if event.event == "child.ended" and event.status != -signal.SIGKILL
+            if event.event == "child.ended" and event.status not in (-signal.SIGKILL, Unavailable.exit_status)
         ]
 
 

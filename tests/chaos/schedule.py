@@ -9,6 +9,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from chaos.events.disk import full_disk
 from chaos.events.kill import Target, kill
 from chaos.events.stop import stop
 
@@ -32,6 +33,8 @@ KILLS: Sequence[Draw] = tuple(map(kill, Target))
 """Each target once."""
 
 STOPS: Sequence[Draw] = tuple(map(stop, (Target.PUBLISHER, Target.SUBSCRIBER, Target.NODE)))
+
+DISKS: Sequence[Draw] = (full_disk,)
 
 
 class Planned(NamedTuple):

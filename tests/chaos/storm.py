@@ -21,7 +21,7 @@ from chaos.auditor import judge
 from chaos.flow import Flow
 from chaos.load import Callers, Follower
 from chaos.scene import scene
-from chaos.schedule import KILLS, STOPS, schedule
+from chaos.schedule import DISKS, KILLS, STOPS, schedule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -89,12 +89,13 @@ class Outcome(NamedTuple):
 
 
 def short_schedule(seed: int, kills: int) -> tuple[Planned, ...]:
-    """Return the events of a run of two minutes: so many kills, and each kind of stop once."""
+    """Return the events of a run of two minutes: so many kills, each kind of stop, and a full disk."""
     random = Random(seed)
     members, pause_s = SLICE.members, SLICE.pause_s
     return (
         *schedule(random, kills, deck=KILLS, members=members, pause_s=pause_s),
         *schedule(random, len(STOPS), deck=STOPS, members=members, pause_s=pause_s),
+        *schedule(random, len(DISKS), deck=DISKS, members=members, pause_s=pause_s),
     )
 
 

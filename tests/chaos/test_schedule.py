@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from almenara.model.ids import MemberId
 from chaos.events.kill import SHARED, Kill, Target
-from chaos.schedule import KILLS, STOPS, schedule
+from chaos.schedule import DISKS, KILLS, STOPS, schedule
 
 if TYPE_CHECKING:
     from chaos.schedule import Planned
@@ -18,7 +18,7 @@ PAUSE_S = (0.5, 5.0)
 
 
 def drawn(seed: int, count: int) -> tuple[Planned, ...]:
-    return schedule(Random(seed), count, deck=(*KILLS, *STOPS), members=MEMBERS, pause_s=PAUSE_S)
+    return schedule(Random(seed), count, deck=(*KILLS, *STOPS, *DISKS), members=MEMBERS, pause_s=PAUSE_S)
 
 
 def test_a_seed_gives_the_same_events_again() -> None:
@@ -39,7 +39,8 @@ def test_the_shortest_run_hits_each_target_once() -> None:
 def test_every_member_gets_its_turn_with_every_kind() -> None:
     deals = len(MEMBERS)
     counts = Counter(
-        (each.event.kind, each.event.member) for each in drawn(1, deals * (len(KILLS) + len(STOPS)))
+        (each.event.kind, each.event.member)
+        for each in drawn(1, deals * (len(KILLS) + len(STOPS) + len(DISKS)))
     )
     for target in SHARED:
         assert counts.pop((f"kill {target}", None)) == deals
