@@ -47,10 +47,17 @@ MUTANTS = (
     ),
     Mutant(
         "a heartbeat shown again sets the clock back",
-        "subscriber/poll.py",
-        "        if verified.ended or not state.hears(beat, now=self._micros):",
-        "        if verified.ended or state.hears(beat, now=self._micros) is None:",
+        "subscriber/state.py",
+        "        if next_by < self.row.next_by:",
+        "        if next_by < 0:",
         f"{ABSORB}::test_a_heartbeat_claims_the_head_and_an_older_one_changes_nothing",
+    ),
+    Mutant(
+        "a heartbeat from a clock that is ahead hides its member's silence",
+        "subscriber/state.py",
+        "        next_by = min(beat.next_by, now + AHEAD_MAX + max(0, beat.next_by - beat.issued_at))",
+        "        next_by = beat.next_by",
+        f"{ABSORB}::test_a_heartbeat_from_a_day_ahead_bars_no_later_word_and_hides_no_silence",
     ),
     Mutant(
         "a heartbeat of a stolen key proves what it names",
