@@ -9,7 +9,7 @@ from almenara.bus.broker import Broker
 from almenara.coordinator.federation import Federation
 from almenara.coordinator.sync import Cluster
 from almenara.node.identity import install_admission
-from almenara.node.member_folder import init_member
+from almenara.node.member_folder import init_member, write_renewal
 from almenara.node.settings import MemberSettings, load_settings
 from almenara.trust.admission import read_admission
 from almenara.trust.certificates import client_context
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from almenara.bus.configuration import Forwarded
     from almenara.coordinator.sync import Outcome
+    from almenara.trust.admission import Admission
 
 
 class FederationSite:
@@ -55,11 +56,20 @@ class FederationSite:
     def admit(self, settings: MemberSettings) -> MemberSettings:
         """Admit a member and install its admission, as its node does when it starts."""
         enrolment = (settings.folder / "enrolment.json").read_bytes()
-        admission = self.federation.admit(enrolment, now=clock.now())
-        replace_file(settings.admission_path, admission.to_bytes())
-        install_admission(settings, read_admission(settings.admission_path))
+        self._install(settings, self.federation.admit(enrolment, now=clock.now()))
         self.members[settings.member] = settings
         return settings
+
+    def renew(self, member: str) -> None:
+        """Give an admitted member the certificate that it asks for now, with a new key."""
+        settings = self.members[member]
+        asked = write_renewal(settings, new_key=True, now=clock.now()).read_bytes()
+        self._install(settings, self.federation.renew_member(asked, now=clock.now()))
+
+    @staticmethod
+    def _install(settings: MemberSettings, admission: Admission) -> None:
+        replace_file(settings.admission_path, admission.to_bytes())
+        install_admission(settings, read_admission(settings.admission_path))
 
     def context(self, member: str) -> ssl.SSLContext:
         """Return the TLS context of an admitted member."""

@@ -19,9 +19,16 @@ MUTANTS = (
     Mutant(
         "a revoked certificate keeps its generation",
         "coordinator/membership.py",
-        "generation=file.generation + 1)\n        case _:",
-        "generation=file.generation)\n        case _:",
+        "generation=file.generation + 1, revoked_at=now)",
+        "generation=file.generation, revoked_at=now)",
         f"{MEMBERSHIP}::test_a_revoked_certificate_loses_its_rules_and_the_member_keeps_its_place",
+    ),
+    Mutant(
+        "what was asked before a revocation gets a certificate",
+        "coordinator/membership.py",
+        "not file.revoked_at < made_at <= now + CLOCK_TOLERANCE",
+        "made_at > now + CLOCK_TOLERANCE",
+        f"{MEMBERSHIP}::test_what_was_asked_up_to_a_revocation_gets_no_certificate",
     ),
     Mutant(
         "an audience that is over keeps its rules",

@@ -258,7 +258,7 @@ class Federation:
         """
         target = member_target(member)
         with self._changing(now) as repository:
-            file = changed(member, repository.targets.get(target), change, reason=reason)
+            file = changed(member, repository.targets.get(target), change, now=now, reason=reason)
             repository.set_target(target, encode_target(file))
         return self._drafted(repository).members[member]
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from almenara.coordinator.membership import require_asked_since
 from almenara.errors import Code, Refused
 from almenara.trust.certificates import issue_for_request, member_name
 from almenara.trust.directory import MemberStatus
@@ -32,7 +33,7 @@ def renewed_certificate(
     """Return the member's next certificate in PEM, of the same generation.
 
     Raises Refused UNKNOWN_MEMBER for a member that the directory does not list or that is not active,
-    and what `verify_renewal` raises.
+    and what `verify_renewal` and `require_asked_since` raise.
     """
     saved = targets.get(member_target(renewal.member))
     file = None if saved is None else msgspec.json.decode(saved, type=MemberFile)
@@ -43,6 +44,7 @@ def renewed_certificate(
             f"member {renewal.member}: {standing}; admit it or make it active first",
         )
     verify_renewal(renewal, enrolment=verify_enrolment(file.enrolment), now=now)
+    require_asked_since(file, renewal.member, renewal.made_at, now=now)
     return issue_for_request(
         ca,
         renewal.tls_request,

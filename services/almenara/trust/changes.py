@@ -123,6 +123,9 @@ def _member_changes(subject: str, before: MemberFile | None, after: MemberFile |
             subject,
             f"certificate generation {after.generation} (was {before.generation}): older ones are cut off",
         )
+    if before.revoked_at != after.revoked_at:
+        held, now = (_time(at) if at else "never" for at in (before.revoked_at, after.revoked_at))
+        yield Change(subject, f"certificates revoked {now} (was {held}): none for earlier requests")
     if before.admitted_at != after.admitted_at:
         yield Change(subject, f"admitted {_time(after.admitted_at)} (was {_time(before.admitted_at)})")
     if before.enrolment.digest == after.enrolment.digest:

@@ -45,6 +45,8 @@ class MemberFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     generation: _Count
     admitted_at: datetime
     reason: str = ""
+    revoked_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    """When its certificates were last revoked: what the member asked up to then gets none any more."""
 
 
 class AudienceFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -19,7 +19,7 @@ from almenara import clock
 from almenara.bus.kafka import Reader, Sender, answers, require_answer
 from almenara.bus.received import Access
 from almenara.coordinator.membership import MemberChange
-from almenara.errors import AlmenaraError, Refused, Unavailable
+from almenara.errors import AlmenaraError, Code, Refused, Unavailable
 from almenara.model.ids import MemberId
 from integration.coordinator.test_daemon import running, until
 from patience import PATIENCE_S
@@ -112,8 +112,11 @@ async def test_a_revoked_certificate_is_cut_off_and_a_new_one_is_not(site: Feder
             await require_answer(bootstrap, old)
         await require_answer(bootstrap, site.context("AR"))
 
-        # The member itself goes on, with the certificate that it is given next.
-        await asyncio.to_thread(site.admit, site.members[EC])
+        # What it asked by before gets none; the member goes on with the certificate that it asks for now.
+        with pytest.raises(Refused) as refusal:
+            await asyncio.to_thread(site.admit, site.members[EC])
+        assert refusal.value.code is Code.CERTIFICATE_REVOKED
+        await asyncio.to_thread(site.renew, EC)
         async with Sender(bootstrap, site.context(EC)) as renewed:
             await sent_in_the_end(renewed, "ams.region.ec", b"by the next certificate")
         async with Reader(bootstrap, site.context("AR")) as reads:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from base64 import b64encode
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from almenara.coordinator.federation import Federation
 from almenara.coordinator.membership import MemberChange
 from almenara.model.ids import MemberId
-from almenara.node.member_folder import init_member
+from almenara.node.member_folder import init_member, write_renewal
+from almenara.node.settings import load_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +41,9 @@ def test_its_folder_holds_no_private_key_of_a_member_whatever_it_was_told_to_do(
     init_member(folder, member=PE, federation="ams", name="Customs of PE", now=NOW)
     federation.admit((folder / "enrolment.json").read_bytes(), now=NOW)
     federation.change_member(PE, MemberChange.REVOKE_CERTIFICATE, now=NOW)
-    federation.admit((folder / "enrolment.json").read_bytes(), now=NOW)
+    later = NOW + timedelta(seconds=1)
+    asked = write_renewal(load_settings(folder, environ={}), new_key=True, now=later)
+    federation.renew_member(asked.read_bytes(), now=later)
     secret = secrets_of(folder)
     assert len(secret) >= 6
     held = {path: path.read_bytes() for path in federation.folder.rglob("*") if path.is_file()}

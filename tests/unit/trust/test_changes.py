@@ -146,6 +146,13 @@ CASES: dict[str, tuple[dict[str, bytes | None], list[str]]] = {
         {member_target(PE): member(PE, admitted_at=NOW + DAY)},
         ["member PE: admitted 2026-11-25 09:30:00Z (was 2026-11-24 09:30:00Z)"],
     ),
+    "certificates revoked": (
+        {member_target(PE): member(PE, generation=2, revoked_at=NOW + DAY)},
+        [
+            "member PE: certificate generation 2 (was 1): older ones are cut off",
+            "member PE: certificates revoked 2026-11-25 09:30:00Z (was never): none for earlier requests",
+        ],
+    ),
     "a member removed": (
         {member_target(CL): None},
         ["! member CL: REMOVED, with all trace of its keys"],
