@@ -61,6 +61,8 @@ system-deps: ## Install the system programs that some tests use
 	  command -v faketime >/dev/null || missing="$$missing faketime"; \
 	  command -v softhsm2-util >/dev/null || missing="$$missing softhsm2"; \
 	  command -v systemd-analyze >/dev/null || missing="$$missing systemd"; \
+	  compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null || \
+	    missing="$$missing postgresql"; \
 	  [ -z "$$missing" ] || \
 	  { as_root=; [ "$$(id -u)" = 0 ] || as_root=sudo; \
 	    $$as_root apt-get update -qq && $$as_root apt-get install -y -qq $$missing; }

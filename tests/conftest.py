@@ -14,9 +14,13 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+from postgres_cluster import Cluster, programs
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from almenara.store.database import Store
+    from almenara.store.place import Database, Place
     from soft_token import SoftToken
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -36,17 +40,12 @@ def faketime_library() -> Path | None:
     return next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 
 
-def _postgres() -> bool:
-    # Debian keeps the server's programs off the PATH, one folder for each version.
-    return shutil.which("initdb") is not None or any(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-
-
 TOOLS: dict[str, Callable[[], bool]] = {
     "chromium": _on_path("chromium"),
     "faketime": _faketime,
     "fuzz": lambda: importlib.util.find_spec("atheris") is not None,
     "openssl": _on_path("openssl"),
-    "postgres": _postgres,
+    "postgres": lambda: programs() is not None and importlib.util.find_spec("psycopg") is not None,
     "root": lambda: os.geteuid() == 0,
     "softhsm": _on_path("softhsm2-util"),
     "systemd": _on_path("systemd-analyze"),
@@ -109,6 +108,53 @@ def token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SoftToken:
     made = SoftToken(tmp_path / "token")
     made.make_key("signing", b"\x01")
     return made
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """Return a PostgreSQL server of this session; a test that uses it is marked `postgres`."""
+    made = Cluster()
+    try:
+        made.start()
+        yield made
+    finally:
+        made.remove()
+
+
+@pytest.fixture(scope="session")
+def _made(cluster: Cluster) -> Database:
+    """Return a database with a store, which one test after another has for itself."""
+    from almenara.store.database import Store
+
+    place = cluster.make()
+    Store.create(place).close()
+    return place
+
+
+@pytest.fixture
+def database(cluster: Cluster, _made: Database) -> Iterator[Database]:
+    """Return a PostgreSQL database with a new store."""
+    yield _made
+    cluster.empty(_made)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """Return a place for a store, on each database in turn."""
+    if request.param == "sqlite":
+        return tmp_path / "almenara.db"
+    found: Place = request.getfixturevalue("database")
+    return found
+
+
+@pytest.fixture
+def store(place: Place) -> Iterator[Store]:
+    """Return a new store, on each database in turn."""
+    from almenara.store.database import Store
+
+    made = Store.create(place)
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

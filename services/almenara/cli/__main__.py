@@ -28,7 +28,7 @@ COMMANDS = {
     "directory": Lazy("almenara.cli.directory:directory", "Sign the directory in a quorum of coordinators."),
     "coordinator": Lazy("almenara.cli.coordinator:coordinator", "Keep the cluster as the directory says."),
     "quarantine": Lazy("almenara.cli.quarantine:quarantine", "See what was refused, and why."),
-    "store": Lazy("almenara.cli.store:store", "Back up and restore a member's store."),
+    "store": Lazy("almenara.cli.store:store", "See, back up, restore and upgrade a member's store."),
     "epoch": Lazy("almenara.cli.epoch:epoch", "Begin anew after the store was restored."),
     "schema": Lazy("almenara.cli.schema:schema", "See and check the Avro schemas."),
     "completion": Lazy("almenara.cli.completion:completion", "Let the shell complete commands."),

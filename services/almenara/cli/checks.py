@@ -135,7 +135,7 @@ def keys(settings: MemberSettings) -> tuple[Finding, MemberKeys | None]:
 def store(settings: MemberSettings) -> Iterator[Finding]:
     """Look at the store: there, of this program's schema, free to be written, with space on its disk."""
     try:
-        opened = Store.open(settings.store_path)
+        opened = Store.open(settings.store_place)
         try:
             opened.write_now(directory_row.load)  # a write transaction that changes nothing
         finally:
@@ -143,7 +143,7 @@ def store(settings: MemberSettings) -> Iterator[Finding]:
     except AlmenaraError as error:
         yield failed("store", error)
     else:
-        yield ok("store", f"{settings.store_path}, schema {SCHEMA_VERSION}, can be written")
+        yield ok("store", f"{settings.store_place}, schema {SCHEMA_VERSION}, can be written")
     free = shutil.disk_usage(settings.state if settings.state.exists() else settings.folder).free
     seen = f"{free / (1 << 30):.1f} GiB free"
     if free < DISK_NONE:
@@ -163,7 +163,7 @@ def retention(settings: MemberSettings, known: Directory, now: datetime) -> Find
         return size_of(connection), {name: at for name, at in oldest if at is not None}
 
     try:
-        opened = Store.open(settings.store_path)
+        opened = Store.open(settings.store_place)
     except AlmenaraError as error:
         return failed("retention", error)
     try:
@@ -187,7 +187,7 @@ def retention(settings: MemberSettings, known: Directory, now: datetime) -> Find
 def trusted_directory(settings: MemberSettings) -> TrustedDirectory | None:
     """Return the directory that the store keeps, None if there is no store or it has none yet."""
     try:
-        opened = Store.open(settings.store_path)
+        opened = Store.open(settings.store_place)
     except AlmenaraError:
         return None
     try:

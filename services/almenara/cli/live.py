@@ -189,7 +189,7 @@ async def _round_trip(
     stream = Stream(REGION, settings.member)
     topic = stream.topic(directory.federation)
     loop = asyncio.get_running_loop()
-    async with Store.open(settings.store_path) as store, Reader(line.bootstrap, line.context) as reader:
+    async with Store.open(settings.store_place) as store, Reader(line.bootstrap, line.context) as reader:
         message = await store.read(lambda connection: _receipt(connection, stream))
         begun = loop.time()
         accepted = None if message is None else await node.publish(message, audience=REGION)

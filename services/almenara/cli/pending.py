@@ -38,7 +38,7 @@ def pending(config: Path, output: str) -> None:
 
     settings = load(config)
     delay = timedelta(seconds=settings.subscriber.reset_delay_s)
-    store = Store.open(settings.store_path)
+    store = Store.open(settings.store_place)
     try:
         trusted = store.read_now(_trusted)
     finally:
@@ -95,7 +95,7 @@ def approve(member: str, config: Path) -> None:
             targets=trusted.approve(identifier).to_bytes(),
         )
 
-    store = Store.open(load(config).store_path)
+    store = Store.open(load(config).store_place)
     try:
         store.write_now(commit)
     finally:

@@ -56,7 +56,7 @@ async def _stored(settings: MemberSettings) -> AsyncIterator[Node]:
     from almenara.trust.certificates import client_context
     from almenara.trust.heldkeys import HeldKeys
 
-    async with Store.open(settings.store_path) as store:
+    async with Store.open(settings.store_place) as store:
         publisher = Publisher(
             federation=settings.federation,
             member=settings.member,

@@ -1,4 +1,4 @@
-"""`almenara store`: back up a member's store, and restore it."""
+"""`almenara store`: see a member's store, back it up, restore it, and upgrade an older one."""
 
 from __future__ import annotations
 
@@ -6,19 +6,57 @@ from pathlib import Path
 
 import click
 
-from almenara.cli.options import member_config
+from almenara.cli.options import member_config, output_format
 
 _file = click.Path(path_type=Path)
 
 
 @click.group()
 def store() -> None:
-    """Back up a member's store, and restore it.
+    """See, back up, restore and upgrade a member's store.
 
     The store holds what this member has said and heard: signed bytes, chain heads, the inbox, the keys
-    of what is retained. `almenara key backup` saves the keys in the member's folder; a member that has
-    lost both needs both.
+    of what is retained. By default it is a SQLite file in the state folder. Where member.toml has a line
+    such as
+
+    \b
+      store = "postgresql://almenara_pe@db.example.org/almenara_pe?passfile=pgpass"
+
+    it stands in that PostgreSQL database, one for each member; deploy/POSTGRES.md tells how to make it.
+    `almenara key backup` saves the keys in the member's folder; a member that has lost both needs both.
     """
+
+
+@store.command()
+@member_config
+@output_format
+def show(config: Path, output: str) -> None:
+    """Show where the store stands, its database, its schema version, and its size.
+
+    A store of another version is shown too. No password is shown.
+
+    \b
+    Example:
+      almenara store show --config PE/member.toml
+    """
+    from almenara.cli.output import write_rows
+    from almenara.cli.reach import load
+    from almenara.store.database import describe
+    from almenara.store.tables import SCHEMA_VERSION
+
+    found = describe(load(config).store_place)
+    write_rows(
+        [
+            {
+                "place": found.name,
+                "database": found.server,
+                "schema": found.version,
+                "program": SCHEMA_VERSION,
+                "bytes": found.size,
+            }
+        ],
+        output,
+    )
 
 
 @store.command()
@@ -89,3 +127,36 @@ def restore(file: Path, config: Path, passphrase_file: Path | None, *, force: bo
     click.echo("")
     click.echo("next: start the node again")
     click.echo(f"  almenara node run --config {config}")
+
+
+@store.command()
+@member_config
+def migrate(config: Path) -> None:
+    """Upgrade a store that an older program made, in place; no node of the member may run.
+
+    Each step is one transaction: after a crash run it again, and it goes on where it stood. A node
+    does the same when it starts; this lets a person choose the hour, for a large SQLite store is written
+    anew and needs as much free space again. Back the store up first: nothing here keeps the old one, and
+    an older program cannot read the new one. A store that was restored from such a backup later must
+    open a new epoch: almenara epoch open.
+
+    \b
+    Example:
+      almenara store migrate --config PE/member.toml
+    """
+    from almenara.cli.reach import load
+    from almenara.node.node import make_state_folder
+    from almenara.store.database import Store, describe
+    from almenara.store.lease import lease
+    from almenara.store.tables import SCHEMA_VERSION
+
+    settings = load(config)
+    place = settings.store_place
+    before = describe(place).version
+    if before == SCHEMA_VERSION:
+        click.echo(f"store {place}: has schema version {SCHEMA_VERSION} already, nothing to do")
+        return
+    make_state_folder(settings)
+    with lease(settings.lease_path):
+        Store.create(place, tell=lambda step, summary: click.echo(f"version {step}: {summary}")).close()
+    click.echo(f"store {place}: upgraded from schema version {before} to {SCHEMA_VERSION}")

@@ -62,6 +62,9 @@ member = "{member}"
 # state = "state"
 # keys = "keys"
 
+# The store in PostgreSQL instead; its password belongs into the file that passfile names.
+# store = "postgresql://almenara_{lower}@db.example.org:5432/almenara_{lower}?passfile=pgpass"
+
 # The directory as plain files (almenara directory show --output), proven and taken at the start; for when
 # no broker answers. Without it the first directory is then the admission's.
 # directory_files = "ams-directory"
@@ -193,7 +196,7 @@ def _build(
     )
     if signing_key:
         stated = _line("signing_key", signing_key) + stated
-    settings = _SETTINGS.format(federation=federation, member=member, passphrase=stated)
+    settings = _SETTINGS.format(federation=federation, member=member, lower=member.lower(), passphrase=stated)
     replace_file(draft / SETTINGS_FILE, settings.encode(), mode=_PUBLIC_MODE)
 
 

@@ -109,7 +109,7 @@ async def prepare(settings: MemberSettings) -> None:
     identity = await asyncio.to_thread(open_member, settings, now=clock.now())
     files = read_admission(settings.admission_path).directory
     bootstrap = settings.bootstrap or identity.bootstrap
-    async with Store.create(settings.store_path) as store, Reader(bootstrap, identity.context) as reader:
+    async with Store.create(settings.store_place) as store, Reader(bootstrap, identity.context) as reader:
         await _notice_restore(settings, store)
         follower = _follower(settings, identity, store)
         await follower.load()
@@ -139,7 +139,7 @@ async def open_node(
     identity = await asyncio.to_thread(open_member, settings, now=now)
     await asyncio.to_thread(codelists.read_all)
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(Store.open(settings.store_path))
+        store = await stack.enter_async_context(Store.open(settings.store_place))
         follower = _follower(settings, identity, store)
         await follower.load()
         bootstrap = settings.bootstrap or identity.bootstrap
@@ -230,7 +230,7 @@ def open_epochs(settings: MemberSettings) -> int:
     """
     make_state_folder(settings)
     with lease(settings.lease_path):
-        store = Store.open(settings.store_path)
+        store = Store.open(settings.store_place)
         try:
             store.write_now(outbox.stand_by_broker)
             known = store.write_now(outbox.require_fresh_epochs)

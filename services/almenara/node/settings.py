@@ -15,6 +15,7 @@ import msgspec
 from almenara.errors import Code, Misconfigured, Refused
 from almenara.model.ids import MemberId, federation_name, member_id
 from almenara.publisher.publisher import PublisherSettings
+from almenara.store.place import Database, Place, database, holds_password
 from almenara.subscriber.subscriber import SubscriberSettings
 from almenara.trust.replacement import finish
 
@@ -40,6 +41,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     member: str
     bootstrap: str = ""
     state: str = "state"
+    store: str = ""
     keys: str = "keys"
     signing_key: str = ""
     next_signing_key: str = ""
@@ -56,6 +58,7 @@ class MemberSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     `bootstrap` is empty unless a person set it: the directory says where the brokers are.
     `next_signing_key_uri` is that of a rotation to a key that is there already, empty without one.
+    `store` is a PostgreSQL database, None for the file in the state folder.
     `directory_files` is a folder from which a node takes a newer directory when it starts.
     `renewal_poll_s` is how often a running node looks for a renewed certificate and for moved brokers.
     """
@@ -65,6 +68,7 @@ class MemberSettings(msgspec.Struct, frozen=True, kw_only=True):
     member: MemberId
     bootstrap: str
     state: Path
+    store: Database | None
     keys: Path
     signing_key_uri: str
     next_signing_key_uri: str
@@ -92,8 +96,13 @@ class MemberSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def store_path(self) -> Path:
-        """Return the member store."""
+        """Return the member store, where it is a file."""
         return self.state / "almenara.db"
+
+    @property
+    def store_place(self) -> Place:
+        """Return where the member store stands."""
+        return self.store or self.store_path
 
     @property
     def socket_path(self) -> Path:
@@ -225,7 +234,7 @@ def _finish_replacement(file: Path) -> None:
 
 def _read(file: Path) -> _File:
     try:
-        return msgspec.toml.decode(file.read_bytes(), type=_File)
+        shape = msgspec.toml.decode(file.read_bytes(), type=_File)
     except FileNotFoundError as exc:
         raise Misconfigured(
             Code.CONFIGURATION,
@@ -237,6 +246,14 @@ def _read(file: Path) -> _File:
         ) from exc
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise Misconfigured(Code.CONFIGURATION, f"{file}: {exc}; correct it there") from exc
+    if holds_password(shape.store):
+        # Programs write this file anew, for all to read.
+        raise Misconfigured(
+            Code.CONFIGURATION,
+            f"{file}: store holds a password; write it into a file of mode 0600 that ?passfile= names"
+            " (HOST:PORT:DATABASE:USER:PASSWORD), or set ALMENARA_STORE",
+        )
+    return shape
 
 
 def _keys(shape: type[msgspec.Struct], section: str = "") -> Iterator[tuple[str, Any]]:
@@ -275,6 +292,7 @@ def _resolve(file: Path, shape: _File) -> MemberSettings:
         member=member,
         bootstrap=shape.bootstrap,
         state=folder / shape.state,
+        store=database(shape.store, folder) if shape.store else None,
         keys=keys,
         signing_key_uri=uri,
         next_signing_key_uri=absolute_key_uri(shape.next_signing_key, folder),

@@ -79,7 +79,7 @@ def back_up_store(
         raise Misconfigured(
             Code.CONFIGURATION, f"{output}: exists already and no backup is overwritten; name another file"
         )
-    store = Store.open(settings.store_path)
+    store = Store.open(settings.store_place)
 
     def work(connection: Connection) -> StoreHeader:
         heads = outbox.own_heads(connection)
@@ -136,6 +136,12 @@ def restore_store(
     What stood there is put aside, not deleted. Raises Unavailable STORE_LOCKED while a node runs,
     Misconfigured if the backup does not open, or the present store is newer and `force` is not given.
     """
+    if settings.store is not None:
+        raise Misconfigured(
+            Code.CONFIGURATION,
+            f"store {settings.store}: a backup is put into a file alone; take the store line out of "
+            "member.toml, or restore the database by the server's own programs, then: almenara epoch open",
+        )
     make_state_folder(settings)
     with lease(settings.lease_path):
         header = read_header(file, settings)

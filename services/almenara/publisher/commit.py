@@ -47,7 +47,7 @@ def commit(
 ) -> Committed:
     """Commit what was accepted, each message once, and the checkpoints that are due.
 
-    Raises what the sealer and the store raise; then nothing was committed.
+    Raises what the sealer and the store raise; then nothing was committed, but for STORE_AWAY (Store.write).
     """
     known = store.read_now(lambda c: outbox.outgoing_by_id(c, [each.message_id for each in accepted]))
     fresh: dict[bytes, Accepted] = {}

@@ -118,6 +118,7 @@ class Publisher:
         self._verified_at = 0
         self._next_look = 0.0
         self._closing = False
+        self._in_doubt = False
 
     # -- what callers use --------------------------------------------------------------------
 
@@ -308,6 +309,8 @@ class Publisher:
     async def _commit(self, taken: list[Waiting], checkpoints: Sequence[Group] = ()) -> None:
         """Seal, sign and commit what was taken in one transaction, then answer and send it."""
         crash_point(Point.OUTBOX_TAKEN)
+        if self._in_doubt:
+            await self._ask_store()
         acknowledged = self._sending.acknowledgements()
         work = partial(
             commit,
@@ -320,7 +323,11 @@ class Publisher:
             directory=self._publishable_directory(),
             now=clock.now(),
         )
-        committed = await self._store.in_writer(work)
+        try:
+            committed = await self._store.in_writer(work)
+        except Unavailable as error:
+            self._in_doubt = error.code is Code.STORE_AWAY
+            raise
         self._sending.marked(acknowledged)
         self._heads = self._heads | committed.heads
         for waiting in taken:
@@ -329,6 +336,18 @@ class Publisher:
         crash_point(Point.OUTBOX_ANSWERED)
         for audience, records in committed.records.items():
             self._sending.committed(audience, records)
+
+    async def _ask_store(self) -> None:
+        """Take up the heads after the store went away in a commit: it kept the whole of it or nothing.
+
+        It is asked in a write, which waits for a commit that its server has not finished yet.
+        """
+        heads = await self._store.write(outbox.own_heads)
+        for audience in sorted(name for name, head in heads.items() if head != self._heads.get(name)):
+            log.info("stream.committed_unseen", audience=audience)
+            self._sending.leave_to_store(audience)
+        self._heads = heads
+        self._in_doubt = False
 
     async def _watch_store(self) -> None:
         """Load the directory again when the subscriber has verified a newer one."""

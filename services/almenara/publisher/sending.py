@@ -126,6 +126,12 @@ class Sending:
         self._wake.set()
         return self._lines.setdefault(audience, Line())
 
+    def leave_to_store(self, audience: AudienceId) -> None:
+        """Read what is to be sent of a stream from the store: it holds more than is known here."""
+        line = self.line(audience)
+        line.more_in_store, line.counted = True, False
+        line.passed_over += 1
+
     def acknowledgements(self) -> list[tuple[AudienceId, int, int]]:
         """Return how far each stream was acknowledged and is not yet marked."""
         return [

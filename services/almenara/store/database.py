@@ -1,47 +1,80 @@
 """How is a member's store opened, and what is a transaction?
 
-One writer thread a process; a write is one transaction that is on disk when `write` returns
-(WAL, synchronous FULL). A crash leaves either the whole of it or nothing. Several processes of
-one node share the file: SQLite's own lock orders their transactions.
+One writer thread a process; a write is one transaction that is on disk when `write` returns. A crash
+leaves either the whole of it or nothing. Several processes of one node share the store: its database
+orders their transactions (sqlite.py, postgres.py).
 """
 
 from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Self, TypeVar
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, Self, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, select
-from sqlalchemy.exc import DatabaseError
-from sqlalchemy.pool import QueuePool
+import structlog
+from sqlalchemy.exc import DBAPIError
 
-from almenara.errors import AlmenaraError, Code, Misconfigured, Unavailable
-from almenara.store import tables
+from almenara.errors import AlmenaraError, Code, Misconfigured
+from almenara.store import migrations, tables
+from almenara.store.postgres import PostgresDatabase
+from almenara.store.sqlite import SqliteFile
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
+    from typing import Any
+
+    from sqlalchemy import Connection, Engine
+
+    from almenara.store.place import Place
 
 T = TypeVar("T")
 
-BUSY_TIMEOUT_S = 10.0
-"""How long a transaction waits for another process's; theirs take milliseconds."""
+Purpose = Literal["read", "write", "found"]
+"""What a transaction is for; "found" makes or upgrades the tables."""
 
-LOG_MAX = 64 << 20
-"""Bytes of SQLite's log that stay on the disk after a large transaction or a long read: at its usual 4 MB
-nothing is cut, so that no commit pays for it."""
+log = structlog.get_logger()
 
-# Incremental vacuum is chosen before there is a table, and before the log: later only a VACUUM could.
-_PRAGMAS = (
-    "auto_vacuum=INCREMENTAL",
-    "journal_mode=WAL",
-    f"journal_size_limit={LOG_MAX}",
-    "synchronous=FULL",
-    "foreign_keys=ON",
-    "temp_store=MEMORY",
-)
+
+class Backend(Protocol):
+    """What differs between a store in a file and one on a server."""
+
+    name: str
+
+    def find(self) -> None:
+        """Raise Misconfigured STORE_MISSING where that shows without opening it."""
+
+    def make(self) -> None:
+        """Make what must be there before it is opened; raise Misconfigured if that cannot be."""
+
+    def settle(self) -> None:
+        """Put its rights in order; raise Misconfigured if that cannot be."""
+
+    def engine(self) -> Engine:
+        """Return the engine; nothing is opened yet."""
+        ...
+
+    def options(self, purpose: Purpose) -> Mapping[str, Any]:
+        """Return how a transaction for that purpose is begun."""
+        ...
+
+    def about(self, connection: Connection) -> tuple[str, int]:
+        """Return which database it is and how many bytes the store takes there."""
+        ...
+
+    def without_tables(self) -> Misconfigured:
+        """Return what to say where there are no tables of a store."""
+        ...
+
+    def fault(self, exc: DBAPIError) -> Exception:
+        """Return our error for what a person or time can mend, else the driver's own: a bug."""
+        ...
+
+
+def _tell(version: int, summary: str) -> None:
+    log.info("store.upgrading", version=version, step=summary)
 
 
 class Store:
@@ -50,50 +83,63 @@ class Store:
     Open with `Store.create` or `Store.open`; use as an async context manager.
     """
 
-    def __init__(self, engine: Engine, path: Path) -> None:
-        self._engine = engine
-        self.path = path
+    def __init__(self, backend: Backend, place: Place) -> None:
+        self._backend = backend
+        self._engine = backend.engine()
+        self.place = place
         self.fault: AlmenaraError | None = None  # why the last write failed, None if it did not
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="store-reader")
 
     @classmethod
-    def create(cls, path: Path) -> Store:
-        """Open the store, making an empty one where there is none."""
-        return cls._opened(path, create=True)
+    def create(cls, place: Place, *, tell: Callable[[int, str], None] = _tell) -> Store:
+        """Open the store, making an empty one where there is none and upgrading an older one in place.
+
+        For whoever holds the member's lease. `tell` hears of each step of an upgrade before it is taken.
+        """
+        backend = _backend(place)
+        backend.make()
+        store = cls(backend, place)
+        with store._or_closed():
+            store._transact(_found_if_missing, "found")
+            before = migrations.upgrade(store._engine, tell)
+            if before < tables.SCHEMA_VERSION:
+                log.info("store.migrated", store=backend.name, before=before, now=tables.SCHEMA_VERSION)
+        store._check()
+        return store
 
     @classmethod
-    def open(cls, path: Path) -> Store:
-        """Open an existing store; raise Misconfigured STORE_MISSING where there is none."""
-        if not path.exists():
-            raise Misconfigured(
-                Code.STORE_MISSING,
-                f"store {path}: there is none; start the node (almenara node run), which makes it",
-            )
-        return cls._opened(path, create=False)
+    def open(cls, place: Place) -> Store:
+        """Open an existing store; raise Misconfigured STORE_MISSING where there is none.
 
-    @classmethod
-    def _opened(cls, path: Path, *, create: bool) -> Store:
-        engine = _engine(path)
+        Raises Misconfigured CONFIGURATION for one of another version.
+        """
+        backend = _backend(place)
+        backend.find()
+        store = cls(backend, place)
+        store._check()
+        return store
+
+    def _check(self) -> None:
+        with self._or_closed():
+            found = self.read_now(migrations.version_of)
+            if found is None:
+                raise self._backend.without_tables()
+            if found != tables.SCHEMA_VERSION:
+                raise _other_version(self._backend.name, found)
+            self._backend.settle()
+
+    @contextmanager
+    def _or_closed(self) -> Iterator[None]:
+        """Close the store again when it cannot be opened, and say why in our words."""
         try:
-            if create:
-                path.touch(mode=0o600)  # before SQLite does: its own would be for all to read
-            with engine.connect().execution_options(write=create) as connection, connection.begin():
-                if create:
-                    tables.metadata.create_all(connection)
-                _check_version(connection, path)
-            if path.stat().st_mode & 0o077:
-                path.chmod(0o600)
-        except OSError as exc:
-            engine.dispose()
-            raise _not_writable(path) from exc
-        except DatabaseError as exc:
-            engine.dispose()
-            raise _as_ours(exc, path) from exc
+            yield
+        except DBAPIError as exc:
+            self.close()
+            raise self._backend.fault(exc) from exc
         except AlmenaraError:
-            engine.dispose()
+            self.close()
             raise
-        return cls(engine, path)
 
     async def __aenter__(self) -> Self:
         return self
@@ -104,7 +150,7 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Finish what runs, then close the file."""
+        """Finish what runs, then close the file or the connections."""
         self._writer.shutdown(wait=True)
         self._readers.shutdown(wait=True)
         self._engine.dispose()
@@ -112,7 +158,9 @@ class Store:
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in one write transaction in the writer's thread and return its result.
 
-        Raises Unavailable STORE_LOCKED or STORE_FULL; then nothing of it was kept.
+        Raises Unavailable STORE_LOCKED or STORE_FULL; then nothing of it was kept. Unavailable
+        STORE_AWAY says that a server went away: all of it was kept or nothing, and only what the store
+        holds when it is asked again tells which.
         """
         return await self.in_writer(lambda: self.write_now(work))
 
@@ -126,101 +174,66 @@ class Store:
 
     def write_now(self, work: Callable[[Connection], T]) -> T:
         """Do the same as `write`, in the calling thread."""
-        return self._transact(work, write=True)
+        return self._transact(work, "write")
 
     def read_now(self, work: Callable[[Connection], T]) -> T:
         """Do the same as `read`, in the calling thread."""
-        return self._transact(work, write=False)
+        return self._transact(work, "read")
 
-    def _transact(self, work: Callable[[Connection], T], *, write: bool) -> T:
+    def _transact(self, work: Callable[[Connection], T], purpose: Purpose) -> T:
+        options = self._backend.options(purpose)
         try:
-            with (
-                self._engine.connect().execution_options(write=write) as connection,
-                connection.begin(),
-            ):
+            with self._engine.connect().execution_options(**options) as connection, connection.begin():
                 done = work(connection)
-        except DatabaseError as exc:
-            error = _as_ours(exc, self.path)
-            if write and isinstance(error, AlmenaraError):
+        except DBAPIError as exc:
+            error = self._backend.fault(exc)
+            if purpose == "write" and isinstance(error, AlmenaraError):
                 self.fault = error
             raise error from exc
-        if write:
+        if purpose == "write":
             self.fault = None
         return done
 
 
-def _engine(path: Path) -> Engine:
-    engine = create_engine(
-        f"sqlite:///{path}",
-        poolclass=QueuePool,
-        pool_size=4,
-        connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False, "isolation_level": None},
+class About(NamedTuple):
+    """What a store is: `version` of its schema, and `size` in bytes."""
+
+    name: str
+    server: str
+    version: int
+    size: int
+
+
+def describe(place: Place) -> About:
+    """Return what stands at a place, of whatever version; raise Misconfigured STORE_MISSING."""
+    backend = _backend(place)
+    backend.find()
+    store = Store(backend, place)
+    try:
+        server, size, version = store.read_now(lambda c: (*backend.about(c), migrations.version_of(c)))
+    finally:
+        store.close()
+    if version is None:
+        raise backend.without_tables()
+    return About(backend.name, server, version, size)
+
+
+def _backend(place: Place) -> Backend:
+    return SqliteFile(place) if isinstance(place, Path) else PostgresDatabase(place)
+
+
+def _found_if_missing(connection: Connection) -> None:
+    if migrations.version_of(connection) is None:
+        migrations.found_store(connection)
+
+
+def _other_version(name: str, found: int) -> Misconfigured:
+    remedy = (
+        "use the program that made it"
+        if found > tables.SCHEMA_VERSION
+        else "upgrade it: almenara store migrate, or start the node, which does the same"
     )
-
-    @event.listens_for(engine, "connect")
-    def _settings(connection: sqlite3.Connection, _record: object) -> None:
-        for pragma in _PRAGMAS:
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        # IMMEDIATE takes the write lock at once: two writers then queue instead of failing halfway.
-        write = connection.get_execution_options().get("write", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
-
-    return engine
-
-
-def _check_version(connection: Connection, path: Path) -> None:
-    if not inspect(connection).has_table(tables.meta.name):
-        raise _not_a_store(path)
-    found = connection.execute(
-        select(tables.meta.c.value).where(tables.meta.c.name == "schema_version")
-    ).scalar()
-    if found is None:
-        connection.execute(
-            tables.meta.insert().values(name="schema_version", value=str(tables.SCHEMA_VERSION))
-        )
-    elif int(found) != tables.SCHEMA_VERSION:
-        raise Misconfigured(
-            Code.CONFIGURATION,
-            f"store {path}: made by schema version {found}, this program knows"
-            f" {tables.SCHEMA_VERSION}; use the program that made it",
-        )
-
-
-def _as_ours(exc: DatabaseError, path: Path) -> Exception:
-    """Return our error for what a person or time can mend, else the driver's own: a bug."""
-    name = getattr(exc.orig, "sqlite_errorname", "")
-    match name:
-        case _ if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-            return Unavailable(
-                Code.STORE_LOCKED,
-                f"store {path}: another process holds its lock for over {BUSY_TIMEOUT_S:.0f} s;"
-                " end that process or wait",
-            )
-        case "SQLITE_FULL" | "SQLITE_IOERR_WRITE" | "SQLITE_IOERR_SHMSIZE":
-            return Unavailable(
-                Code.STORE_FULL,
-                f"store {path}: the disk is full; nothing accepted is lost; free space and it goes on",
-                retry_after_s=5.0,
-            )
-        case "SQLITE_NOTADB" | "SQLITE_CORRUPT":
-            return _not_a_store(path)
-        case _ if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")):
-            return _not_writable(path)
-        case _:
-            return exc
-
-
-def _not_a_store(path: Path) -> Misconfigured:
-    return Misconfigured(
-        Code.CONFIGURATION, f"store {path}: not a store, or damaged; restore it from a backup"
-    )
-
-
-def _not_writable(path: Path) -> Misconfigured:
     return Misconfigured(
         Code.CONFIGURATION,
-        f"store {path}: cannot be written here; give this user the right to write its folder",
+        f"store {name}: made by schema version {found}, this program knows {tables.SCHEMA_VERSION}; {remedy}",
     )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects.sqlite import insert
 
 from almenara.store.tables import directory
+from almenara.store.upserts import insert
 
 
 def load(connection: Connection) -> bytes | None:
@@ -25,5 +25,5 @@ def verified_at(connection: Connection) -> int:
 def save(connection: Connection, *, version: int, verified_at: int, targets: bytes) -> None:
     """Keep the newest verified targets."""
     values = {"version": version, "verified_at": verified_at, "targets": targets}
-    query = insert(directory).values(only=1, **values)
+    query = insert(connection, directory).values(only=1, **values)
     connection.execute(query.on_conflict_do_update(index_elements=["only"], set_=values))

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 from sqlalchemy import Connection, and_, delete, select, tuple_, update
-from sqlalchemy.dialects.sqlite import insert
 
 from almenara.hidden import Hiding
 from almenara.model.ids import AudienceId, MemberId, Stream
 from almenara.store.outbox import LOOKUP_CHUNK
 from almenara.store.rows import insert_rows
 from almenara.store.tables import NOT_OPENED, access, chain, gap, message, sender_key, statement
+from almenara.store.upserts import insert
 from almenara.wire.chain import OpenGap
 
 if TYPE_CHECKING:
@@ -111,14 +111,6 @@ class MessageRow(msgspec.Struct, frozen=True, kw_only=True):
     reference: str = ""
 
 
-_UPSERT_CHAIN = insert(chain)
-_UPSERT_CHAIN = _UPSERT_CHAIN.on_conflict_do_update(
-    index_elements=["audience", "publisher"],
-    set_={c.name: _UPSERT_CHAIN.excluded[c.name] for c in chain.columns if not c.primary_key},
-)
-_INSERT_KEY = insert(sender_key).on_conflict_do_nothing()
-
-
 def chains(connection: Connection) -> dict[Stream, ChainRow]:
     """Return the state of every stream heard so far."""
     rows = (ChainRow(**row._asdict()) for row in connection.execute(select(chain)))
@@ -138,7 +130,12 @@ def outdated_streams(connection: Connection) -> frozenset[Stream]:
 def save_chains(connection: Connection, rows: Sequence[ChainRow]) -> None:
     """Write the state of these streams."""
     if rows:
-        connection.execute(_UPSERT_CHAIN, [msgspec.structs.asdict(row) for row in rows])
+        query = insert(connection, chain)
+        query = query.on_conflict_do_update(
+            index_elements=["audience", "publisher"],
+            set_={c.name: query.excluded[c.name] for c in chain.columns if not c.primary_key},
+        )
+        connection.execute(query, [msgspec.structs.asdict(row) for row in rows])
 
 
 def gaps(connection: Connection) -> dict[Stream, tuple[OpenGap, ...]]:
@@ -379,7 +376,8 @@ def sender_key_of(connection: Connection, stream: Stream, epoch: int, key_id: by
 def insert_sender_keys(connection: Connection, rows: Sequence[SenderKeyRow]) -> None:
     """Keep sender keys; one that is known already stays as it is."""
     if rows:
-        connection.execute(_INSERT_KEY, [msgspec.structs.asdict(row) for row in rows])
+        query = insert(connection, sender_key).on_conflict_do_nothing()
+        connection.execute(query, [msgspec.structs.asdict(row) for row in rows])
 
 
 def contents(

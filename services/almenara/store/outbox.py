@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from sqlalchemy import Connection, bindparam, func, select, true, tuple_, update
-from sqlalchemy.dialects.sqlite import insert
 
 from almenara.errors import Code, StatementRefused
 from almenara.model.codes import Kind
@@ -20,6 +19,7 @@ from almenara.store import tally
 from almenara.store.rows import insert_rows
 from almenara.store.tables import NOT_SENT, meta, outbox, outgoing, own_stream
 from almenara.store.tally import Tally
+from almenara.store.upserts import insert_new
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -122,7 +122,7 @@ def append(
     if asking:
         row |= {"eliciting_epoch": asking[-1].epoch, "eliciting_seq": asking[-1].seq}
     if before is None:
-        moved = connection.execute(insert(own_stream).values(row).on_conflict_do_nothing()).rowcount
+        moved = int(insert_new(connection, own_stream, row))
     else:
         moved = connection.execute(
             update(own_stream)
@@ -289,8 +289,7 @@ def stand_by_broker(connection: Connection) -> None:
 
     To be called after the store was lost: then the broker alone knows what this member has said.
     """
-    query = insert(meta).values(name=_STANDS_BY_BROKER, value="yes")
-    connection.execute(query.on_conflict_do_nothing())
+    insert_new(connection, meta, {"name": _STANDS_BY_BROKER, "value": "yes"})
 
 
 def stands_by_broker(connection: Connection) -> bool:
@@ -303,4 +302,4 @@ def stands_by_broker(connection: Connection) -> bool:
 def adopt(connection: Connection, head: OwnHead) -> bool:
     """Take up a head that this store did not make, unless it has one by now; return whether it did."""
     row = msgspec.structs.asdict(head) | {"fresh_epoch": int(head.fresh_epoch)}
-    return connection.execute(insert(own_stream).values(row).on_conflict_do_nothing()).rowcount == 1
+    return insert_new(connection, own_stream, row)

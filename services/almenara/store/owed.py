@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 from sqlalchemy import Connection, delete, select, tuple_
-from sqlalchemy.dialects.sqlite import insert
 
 from almenara.hidden import Hiding
 from almenara.model.ids import AudienceId, MemberId
 from almenara.store.tables import owed, sender_key
+from almenara.store.upserts import insert
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,9 +43,8 @@ class Debt(Hiding, frozen=True, kw_only=True):
 def note(connection: Connection, rows: Sequence[OwedKey]) -> None:
     """Note what is owed of keys that are announced in this transaction."""
     if rows:
-        connection.execute(
-            insert(owed).on_conflict_do_nothing(), [msgspec.structs.asdict(row) for row in rows]
-        )
+        query = insert(connection, owed).on_conflict_do_nothing()
+        connection.execute(query, [msgspec.structs.asdict(row) for row in rows])
 
 
 def owed_to(connection: Connection) -> set[tuple[MemberId, AudienceId]]:

@@ -11,11 +11,11 @@ import hashlib
 from typing import TYPE_CHECKING
 
 import msgspec
-from sqlalchemy import Connection, delete, func, select, update
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import BigInteger, Connection, cast, delete, func, select, update
 
 from almenara.model.ids import AudienceId, MemberId, Stream
 from almenara.store.tables import evidence, quarantine, refusal_count
+from almenara.store.upserts import insert, insert_new
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,10 +86,9 @@ def keep(connection: Connection, rows: Sequence[Refusal]) -> None:
     """Keep refusals, once each, and count them; drop all but the newest unproven ones."""
     for row in rows:
         values = msgspec.structs.asdict(row) | {"proven": int(row.proven), "identity": _identity(row)}
-        fresh = connection.execute(insert(quarantine).values(values).on_conflict_do_nothing()).rowcount
-        if not fresh:
+        if not insert_new(connection, quarantine, values):
             continue
-        count = insert(refusal_count).values(
+        count = insert(connection, refusal_count).values(
             audience=row.audience, publisher=row.publisher, code=row.code, count=1
         )
         connection.execute(
@@ -165,9 +164,8 @@ def _identity(row: Refusal) -> bytes:
 def keep_evidence(connection: Connection, rows: Sequence[Evidence]) -> None:
     """Keep contradicting statements, once each."""
     if rows:
-        connection.execute(
-            insert(evidence).on_conflict_do_nothing(), [msgspec.structs.asdict(row) for row in rows]
-        )
+        query = insert(connection, evidence).on_conflict_do_nothing()
+        connection.execute(query, [msgspec.structs.asdict(row) for row in rows])
 
 
 def newest_refusals(connection: Connection, *, limit: int) -> list[Kept]:
@@ -190,7 +188,7 @@ def refusals(connection: Connection, *, limit: int = 1000) -> list[Refusal]:
 def refusal_counts(connection: Connection) -> dict[str, int]:
     """Return how many refusals each code has seen in this store's life."""
     rows = connection.execute(
-        select(refusal_count.c.code, func.sum(refusal_count.c.count).label("n"))
+        select(refusal_count.c.code, cast(func.sum(refusal_count.c.count), BigInteger).label("n"))
         .where(refusal_count.c.count > 0)
         .group_by(refusal_count.c.code)
     )

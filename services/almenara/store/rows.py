@@ -8,13 +8,14 @@ takes these as they are. For single rows and for queries SQLAlchemy Core is righ
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
     from sqlalchemy import Connection, Dialect, Table
+    from sqlalchemy.engine.default import DefaultDialect
 
 
 def insert_rows(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
@@ -37,4 +38,7 @@ def insert_whole_rows(
 
 @cache
 def _statement(table: Table, columns: tuple[str, ...], dialect: Dialect) -> str:
-    return str(table.insert().compile(dialect=dialect, column_keys=list(columns)))
+    by_place = dialect
+    if not dialect.positional:
+        by_place = cast("type[DefaultDialect]", type(dialect))(paramstyle="format")
+    return str(table.insert().compile(dialect=by_place, column_keys=list(columns)))

@@ -1,7 +1,8 @@
-"""What does a member's store hold? Every table, once, for SQLite and later PostgreSQL.
+"""What does a member's store hold? Every table, once, for SQLite and PostgreSQL.
 
 Hashes, keys and ids are raw bytes; times are microseconds since the epoch, 0 for absent, as on
 the wire. The store's chain heads are the authority on what this member has said (SPEC, chain).
+What changes here changes SCHEMA_VERSION too, and gets a step in migrations.py.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+
+# SQLite keeps an integer as short as it is; PostgreSQL's INTEGER would end at 2^31.
+Whole = BigInteger().with_variant(Integer, "sqlite")
 
 metadata = MetaData()
 
@@ -34,8 +38,8 @@ meta = Table(
 directory = Table(
     "directory",
     metadata,
-    Column("only", Integer, primary_key=True),  # one row: the last verified directory
-    Column("version", Integer, nullable=False),
+    Column("only", Integer, primary_key=True, autoincrement=False),  # one row: the last verified directory
+    Column("version", Whole, nullable=False),
     Column("verified_at", BigInteger, nullable=False),
     Column("targets", LargeBinary, nullable=False),
 )
@@ -51,7 +55,7 @@ own_stream = Table(
     Column("hash", LargeBinary, nullable=False),
     Column("key_id", LargeBinary, nullable=False),  # the signing key; another's statement opens an epoch
     Column("issued_at", BigInteger, nullable=False),
-    Column("directory_version", Integer, nullable=False),
+    Column("directory_version", Whole, nullable=False),
     Column("fresh_epoch", Integer, nullable=False),  # 1: the next statement must open an epoch
     # the last checkpoint (seq -1: none yet), and when the oldest statement after it was sealed (0: none)
     Column("checkpoint_epoch", BigInteger, nullable=False),
@@ -113,7 +117,7 @@ chain = Table(
     Column("hash", LargeBinary, nullable=False),
     Column("anchor_epoch", BigInteger, nullable=False),
     Column("anchor_seq", BigInteger, nullable=False),  # 0 with no predecessor: the whole chain is proven
-    Column("directory_version", Integer, nullable=False),
+    Column("directory_version", Whole, nullable=False),
     Column("next_offset", BigInteger, nullable=False),
     Column("accepted_at", BigInteger, nullable=False),
     Column("heard_at", BigInteger, nullable=False),
@@ -201,7 +205,7 @@ owed = Table(
 message = Table(
     "message",
     metadata,
-    Column("position", Integer, primary_key=True, autoincrement=True),
+    Column("position", Whole, primary_key=True, autoincrement=True),
     Column("publisher", String, nullable=False),
     Column("message_id", LargeBinary, nullable=False),
     Column("content", LargeBinary, nullable=False),
@@ -228,7 +232,7 @@ message = Table(
 quarantine = Table(
     "quarantine",
     metadata,
-    Column("position", Integer, primary_key=True, autoincrement=True),
+    Column("position", Whole, primary_key=True, autoincrement=True),
     Column("audience", String, nullable=False),
     Column("publisher", String, nullable=False),
     Column("offset", BigInteger, nullable=False),

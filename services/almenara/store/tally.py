@@ -9,9 +9,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects.sqlite import insert
 
 from almenara.store.tables import tally
+from almenara.store.upserts import insert
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +34,7 @@ def add(connection: Connection, counts: Mapping[Tally, int]) -> None:
     """Add to the counts."""
     rows = [{"name": name.value, "count": count} for name, count in counts.items() if count]
     if rows:
-        query = insert(tally)
+        query = insert(connection, tally)
         query = query.on_conflict_do_update(
             index_elements=["name"], set_={"count": tally.c["count"] + query.excluded["count"]}
         )

@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from sqlalchemy import Connection, case, exists, func, literal, or_, select, tuple_
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import BigInteger, Connection, case, cast, exists, func, literal, or_, select, tuple_
 
 from almenara.model.bodies import Excepted
 from almenara.model.ids import AudienceId, MemberId, Stream
 from almenara.store.tables import chain, claim, decision, outbox, receipt_sent, statement
+from almenara.store.upserts import insert
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from almenara.store.upserts import Insert
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,23 +70,6 @@ _CHAIN = (chain.c.audience == claim.c.audience) & (chain.c.publisher == claim.c.
 _MET = exists().where(
     _CHAIN, tuple_(chain.c.epoch, chain.c.seq) >= tuple_(claim.c.unmet_epoch, claim.c.unmet_seq)
 )
-_UPSERT_CLAIM = insert(claim)
-_UPSERT_CLAIM = _UPSERT_CLAIM.on_conflict_do_update(
-    index_elements=["audience", "publisher", "witness"],
-    set_={
-        c.name: case((_MET, _UPSERT_CLAIM.excluded[c.name]), else_=c)
-        if c.name in _UNMET
-        else _UPSERT_CLAIM.excluded[c.name]
-        for c in claim.columns
-        if not c.primary_key
-    },
-    # A receipt that fills a gap late must not take back what a newer one has said.
-    where=tuple_(_UPSERT_CLAIM.excluded.told_epoch, _UPSERT_CLAIM.excluded.told_seq)
-    >= tuple_(claim.c.told_epoch, claim.c.told_seq),
-)
-_INSERT_DECISION = insert(decision).on_conflict_do_nothing()
-
-
 _COLUMNS = [c for c in claim.columns if c.name not in _UNMET]
 
 
@@ -92,7 +77,7 @@ def save_claims(connection: Connection, rows: Sequence[Claim], *, now: int) -> N
     """Keep the latest word of each witness on each stream; the chains must be saved before."""
     if rows:
         connection.execute(
-            _UPSERT_CLAIM,
+            _upsert_claim(connection),
             [
                 msgspec.structs.asdict(row)
                 | {
@@ -104,6 +89,21 @@ def save_claims(connection: Connection, rows: Sequence[Claim], *, now: int) -> N
                 for row in rows
             ],
         )
+
+
+def _upsert_claim(connection: Connection) -> Insert:
+    query = insert(connection, claim)
+    said = query.excluded
+    return query.on_conflict_do_update(
+        index_elements=["audience", "publisher", "witness"],
+        set_={
+            c.name: case((_MET, said[c.name]), else_=c) if c.name in _UNMET else said[c.name]
+            for c in claim.columns
+            if not c.primary_key
+        },
+        # A receipt that fills a gap late must not take back what a newer one has said.
+        where=tuple_(said.told_epoch, said.told_seq) >= tuple_(claim.c.told_epoch, claim.c.told_seq),
+    )
 
 
 def claims(connection: Connection, *, publisher: MemberId | None = None) -> list[Claim]:
@@ -172,7 +172,8 @@ def _claim(fields: dict[str, Any]) -> Claim:
 def save_decisions(connection: Connection, rows: Sequence[DecisionRow]) -> None:
     """Keep what readers did with our messages; the first word on each state stands."""
     if rows:
-        connection.execute(_INSERT_DECISION, [msgspec.structs.asdict(row) for row in rows])
+        query = insert(connection, decision).on_conflict_do_nothing()
+        connection.execute(query, [msgspec.structs.asdict(row) for row in rows])
 
 
 def decisions(connection: Connection, publisher: MemberId, message_id: bytes) -> list[DecisionRow]:
@@ -187,16 +188,15 @@ def decisions(connection: Connection, publisher: MemberId, message_id: bytes) ->
 
 def receipts_due(connection: Connection) -> dict[AudienceId, int]:
     """Return the audiences that hold statements not yet answered, with the mark to answer up to."""
-    wanted = connection.execute(
-        select(chain.c.audience, func.sum(chain.c.eliciting).label("mark")).group_by(chain.c.audience)
-    )
+    mark = cast(func.sum(chain.c.eliciting), BigInteger).label("mark")
+    wanted = connection.execute(select(chain.c.audience, mark).group_by(chain.c.audience))
     answered = {r.audience: r.eliciting for r in connection.execute(select(receipt_sent))}
     return {AudienceId(r.audience): r.mark for r in wanted if r.mark > answered.get(r.audience, 0)}
 
 
 def note_receipt(connection: Connection, audience: AudienceId, *, mark: int, at: int) -> None:
     """Note that a RECEIVED vector up to `mark` was accepted for sending."""
-    query = insert(receipt_sent).values(audience=audience, eliciting=mark, at=at)
+    query = insert(connection, receipt_sent).values(audience=audience, eliciting=mark, at=at)
     connection.execute(
         query.on_conflict_do_update(index_elements=["audience"], set_={"eliciting": mark, "at": at})
     )

@@ -110,3 +110,7 @@ class Absorber:
         """Forget what a failed transaction did."""
         for state in self._states.values():
             state.reset()
+
+    def in_doubt(self) -> None:
+        """Forget everything: the store went away, and only the store knows whether it had committed."""
+        self._states.clear()

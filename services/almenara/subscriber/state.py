@@ -91,7 +91,7 @@ class StreamState:
         self.passed_over = False  # a statement that proved nothing when it came; a gap may prove it
         self.waited_until = _NEVER  # when a wait for a gap was over last
         self.ended = EndedKeys()
-        self.links_lost = False  # the transaction failed that used them; they are read again
+        self.links_lost = self.row.ended_from >= 0  # what the store knows of is read again
         # After which place statements without their sender key are tried again, None: none; at a start all.
         self.late: Place | None = NOWHERE
         self._committed = (self.row, self.gaps)

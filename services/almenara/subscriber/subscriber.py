@@ -186,8 +186,7 @@ class Subscriber:
         """
         try:
             if again:
-                await self._store.write(lambda connection: self._absorber.look_again(connection, streams))
-                self._absorber.committed()
+                await self._look_again(streams)
             states = await self._store.read(lambda connection: self._absorber.states(connection, streams))
             self._streams = {stream.topic(self._federation): stream for stream in streams}
             positions = {t: states[stream].row.next_offset or None for t, stream in self._streams.items()}
@@ -202,6 +201,14 @@ class Subscriber:
             return False
         self._goes_on()
         return True
+
+    async def _look_again(self, streams: Sequence[Stream]) -> None:
+        try:
+            await self._store.write(lambda connection: self._absorber.look_again(connection, streams))
+        except Unavailable:
+            self._absorber.in_doubt()
+            raise
+        self._absorber.committed()
 
     async def _poll(self, reader: Reader) -> Fetched:
         try:
@@ -229,7 +236,7 @@ class Subscriber:
             self._waits_for = ""
 
     async def _absorb(self, batch: Fetched, directory: Directory) -> Absorbed:
-        """Commit a batch; while the store cannot take it (locked, full) it is tried again."""
+        """Commit a batch; while the store cannot take it (locked, full, away) it is tried again."""
         if not batch.records and not self._absorber.late:
             return Absorbed(0, {})
         # At rest nothing is to come after any poll, and that stands in the store already.
@@ -246,8 +253,11 @@ class Subscriber:
                             connection, batch.records, directory=directory, now=now, to_come=to_come
                         )
                     )
-                except AlmenaraError:
-                    self._absorber.rolled_back()
+                except AlmenaraError as error:
+                    if error.code is Code.STORE_AWAY:
+                        self._absorber.in_doubt()
+                    else:
+                        self._absorber.rolled_back()
                     raise
                 crash_point(Point.INBOX_COMMITTED)
                 self._absorber.committed()

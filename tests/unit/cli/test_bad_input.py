@@ -17,7 +17,7 @@ import pytest
 
 from almenara import client, clock
 from almenara.node.settings import load_settings
-from almenara.store import database, outbox
+from almenara.store import outbox, sqlite
 from almenara.store.database import Store
 from almenara.store.lease import lease
 from almenara.trust.admission import Admission
@@ -153,7 +153,7 @@ def test_a_store_that_is_none_is_named(site: MemberSite, command: list[str]) -> 
 def test_a_locked_store_is_waited_for_and_then_named(
     site: MemberSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0.2)  # a limit of ours, not the behaviour
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_S", 0.2)  # a limit of ours, not the behaviour
     with closing(sqlite3.connect(site.state / "almenara.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         shown = site.almenara("epoch", "open")

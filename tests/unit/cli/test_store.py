@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -13,15 +15,17 @@ from almenara import clock
 from almenara.cli.checks import Verdict, retention, trusted_directory
 from almenara.node.settings import load_settings
 from almenara.store.lease import lease
-from almenara.store.tables import outbox
+from almenara.store.tables import SCHEMA_VERSION, outbox
 from almenara.trust import keyfile
 from unit.cli.member_site import message
+from unit.cli.test_bad_input import one_line
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sqlalchemy import Connection
 
+    from almenara.store.place import Database
     from unit.cli.member_site import MemberSite
 
 
@@ -111,3 +115,62 @@ def test_doctor_says_what_goes_next_and_warns_where_it_does_not_go(site: MemberS
 
 def own_epoch(site: MemberSite) -> int:
     return int(next(r["epoch"] for r in site.almenara("streams", "-o", "json").json if r["own"]))
+
+
+def older(site: MemberSite) -> None:
+    """Make the store one of version 1."""
+    with closing(sqlite3.connect(site.state / "almenara.db")) as connection:
+        for table in ("owed", "unread"):
+            connection.execute(f"DROP TABLE {table}")
+        connection.execute("DROP INDEX outgoing_accepted")
+        connection.execute("DROP INDEX message_received")
+        connection.execute("ALTER TABLE sender_key DROP COLUMN kept_at")
+        connection.execute("UPDATE meta SET value = '1' WHERE name = 'schema_version'")
+        connection.commit()
+
+
+def test_a_store_is_shown_with_its_version(site: MemberSite) -> None:
+    shown = site.almenara("store", "show", "-o", "json").json[0]
+    assert shown["place"].endswith("almenara.db")
+    assert shown["database"].startswith("SQLite 3")
+    assert shown["schema"] == shown["program"] == SCHEMA_VERSION
+    assert shown["bytes"] > 0
+
+
+def test_an_older_store_is_shown_refused_and_upgraded_once(site: MemberSite) -> None:
+    older(site)
+    assert site.almenara("store", "show", "-o", "json").json[0]["schema"] == 1
+    one_line(
+        site.almenara("inbox", "list"), 2, "schema version 1", "almenara store migrate", "[CONFIGURATION]"
+    )
+    shown = site.almenara("store", "migrate")
+    assert shown.status == 0
+    first, last = shown.out.splitlines()
+    assert first.startswith("version 2: ")
+    assert f"upgraded from schema version 1 to {SCHEMA_VERSION}" in last
+    assert site.almenara("inbox", "list").status == 0
+    again = site.almenara("store", "migrate")
+    assert (again.status, "nothing to do" in again.out) == (0, True)
+
+
+def test_a_store_is_not_upgraded_under_a_node_that_runs(site: MemberSite) -> None:
+    older(site)
+    with lease(site.state / "node.lock"):
+        one_line(site.almenara("store", "migrate"), 3, "node.lock", "[STORE_LOCKED]")
+    assert site.almenara("store", "show", "-o", "json").json[0]["schema"] == 1
+
+
+@pytest.mark.postgres
+def test_a_store_on_a_server_is_shown_without_its_password(
+    site: MemberSite, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = database.url.replace("postgres@", "postgres:hush@")
+    monkeypatch.setenv("ALMENARA_STORE", secret)
+    shown = site.almenara("store", "show", "-o", "json")
+    assert shown.json[0]["place"] == database.name
+    assert shown.json[0]["database"].startswith("PostgreSQL")
+    doctor = site.almenara("doctor", "-o", "json")
+    (line,) = [row for row in doctor.json if row["check"] == "store"]
+    assert line["verdict"] == "ok"
+    assert database.name in line["seen"]
+    assert "hush" not in shown.out + shown.err + doctor.out + doctor.err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from almenara.bus.received import Received
@@ -23,8 +24,6 @@ from unit.subscriber.stream import GAP_WAIT, alert
 from unit.trust.federation import AR, CL, CONDOR, KEYS, NOW, PE, REGION, directory
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from almenara.model.ids import AudienceId, MemberId
     from almenara.model.messages import Message
     from almenara.store.outbox import OwnHead
@@ -110,7 +109,8 @@ def play(folder: Path) -> Scene:
         messages.append(expected(Sample(author, audience, addressed), AUDIENCES))
     for desk in desks.values():
         desk.store.close()
-    return Scene({member: desk.store.path for member, desk in desks.items()}, tuple(messages), records)
+    stores = {member: Path(str(desk.store.place)) for member, desk in desks.items()}
+    return Scene(stores, tuple(messages), records)
 
 
 def tamper(store: Path, *statements: str) -> None:

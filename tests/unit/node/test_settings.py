@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from almenara.errors import Code, Misconfigured
 from almenara.node.settings import load_settings
+from almenara.node.supervise import settings_of
+from almenara.store.place import Database
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,6 +64,32 @@ def test_a_flag_outranks_the_environment_which_outranks_the_file(tmp_path: Path)
     assert settings.publisher.retry_s == 3.5
     assert settings.publisher.receipt_interval_s == 1.0
     assert settings.bootstrap == "b:1"
+
+
+def test_a_store_is_a_file_in_the_state_folder_or_a_database(tmp_path: Path) -> None:
+    settings = load_settings(write(tmp_path, LEAST), environ={})
+    assert settings.store_place == settings.store_path
+    url = "postgresql://almenara_pe@db.example.org/pe?passfile=pgpass"
+    settings = load_settings(write(tmp_path, f'{LEAST}store = "{url}"\n'), environ={})
+    assert str(settings.store_place) == "postgresql://almenara_pe@db.example.org/pe"
+    assert isinstance(settings.store_place, Database)
+    assert settings.store_place.parsed().query["passfile"] == str(tmp_path / "pgpass")
+    assert settings_of(msgspec.json.encode(settings, enc_hook=str)) == settings, (
+        "a child process gets it whole"
+    )
+
+
+def test_a_password_of_the_store_comes_from_the_environment_or_its_file_and_is_shown_nowhere(
+    tmp_path: Path,
+) -> None:
+    url = "postgresql://pe:hush@db.example.org/pe"
+    with pytest.raises(Misconfigured, match="passfile") as refusal:
+        load_settings(write(tmp_path, f'{LEAST}store = "{url}"\n'), environ={})
+    assert "hush" not in refusal.value.text
+    settings = load_settings(write(tmp_path, LEAST), environ={"ALMENARA_STORE": url})
+    assert isinstance(settings.store_place, Database)
+    assert settings.store_place.parsed().password == "hush"
+    assert "hush" not in repr(settings)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from almenara.model.ids import AudienceId, MemberId
 from almenara.model.rules import check
 from almenara.publisher.receipts import EXCEPTED_MAX, receipt_message, vector
 from almenara.store import inbox, witness
-from almenara.store.database import Store
 from almenara.store.inbox import ChainRow
 from almenara.wire.chain import OpenGap
 from almenara.wire.messages import MESSAGE_MAX, decode_message, encode_message
@@ -20,17 +19,9 @@ from unit.store.rows import AR, CL, PE, REGION, STREAM, a_hash, statement_row
 from unit.trust.federation import NOW
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from almenara.store.database import Store
 
 CONDOR = AudienceId("op-condor")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store.create(tmp_path / "almenara.db")
-    yield store
-    store.close()
 
 
 def chain_row(seq: int = 9, **changes: object) -> ChainRow:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from almenara.model.ids import AudienceId, MemberId, Stream
-from almenara.store import outbox
+from almenara.store import outbox, tables
 from almenara.store.inbox import MessageRow, StatementRow
 from almenara.store.outbox import OutboxRecord, Outgoing, OwnHead
 from almenara.store.quarantine import Refusal
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from almenara.store.database import Store
 
 REGION = AudienceId("region")
@@ -126,3 +128,13 @@ def refusal(offset: int, *, proven: bool = False, publisher: MemberId = PE) -> R
         kept_at=1000 + offset,
         record=b"record at %d" % offset,
     )
+
+
+def put(connection: Connection, name: str, value: str = "") -> None:
+    connection.execute(tables.meta.insert().values(name=name, value=value))
+
+
+def names(store: Store) -> set[str]:
+    """Return what `put` has left in the store."""
+    found = store.read_now(lambda c: {row.name for row in c.execute(tables.meta.select())})
+    return found - {"schema_version"}

@@ -8,11 +8,12 @@ import pytest
 
 from almenara.model.ids import AudienceId
 from almenara.store import highwater, outbox
-from almenara.store.database import Store
 from unit.store.rows import own_head
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from almenara.store.database import Store
 
 REGION, TRIO, CONDOR = (AudienceId(name) for name in ("region", "trio", "op-condor"))
 
@@ -45,8 +46,7 @@ def test_a_head_below_its_mark_was_restored_and_one_without_a_head_was_lost() ->
     assert highwater.behind({REGION: own_head(0, epoch=4)}, marks) == (), "it opened an epoch since"
 
 
-def test_a_lost_head_is_adopted_once(tmp_path: Path) -> None:
-    store = Store.create(tmp_path / "store.db")
+def test_a_lost_head_is_adopted_once(store: Store) -> None:
     found, other = own_head(7, fresh_epoch=True), own_head(9, fresh_epoch=True)
     assert not store.read_now(outbox.stands_by_broker)
     store.write_now(outbox.stand_by_broker)
@@ -58,8 +58,7 @@ def test_a_lost_head_is_adopted_once(tmp_path: Path) -> None:
     store.close()
 
 
-def test_one_stream_alone_can_be_made_to_open_an_epoch(tmp_path: Path) -> None:
-    store = Store.create(tmp_path / "store.db")
+def test_one_stream_alone_can_be_made_to_open_an_epoch(store: Store) -> None:
     first, second = own_head(1), own_head(2, audience=TRIO)
     store.write_now(lambda c: (outbox.adopt(c, first), outbox.adopt(c, second)))
     assert store.write_now(lambda c: outbox.require_fresh_epochs(c, [TRIO])) == 1

@@ -10,24 +10,15 @@ from sqlalchemy.exc import IntegrityError
 
 from almenara.model.ids import Stream
 from almenara.store import inbox
-from almenara.store.database import Store
 from almenara.store.inbox import ChainRow, SenderKeyRow
 from almenara.wire.chain import OpenGap
 from unit.store.rows import AR, CL, PE, REGION, STREAM, a_hash, message_row, statement_row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from almenara.store.database import Store
 
 OTHER = Stream(REGION, AR)
 GAP = OpenGap(low_epoch=1, low_seq=2, low_hash=a_hash(1, 2), high_epoch=1, high_seq=5, high_prev=a_hash(1, 4))
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store.create(tmp_path / "almenara.db")
-    yield store
-    store.close()
 
 
 def test_a_chain_is_kept_as_it_stands_last(store: Store) -> None:

@@ -16,21 +16,12 @@ from almenara.store.tally import Tally, tallies
 from unit.store.rows import REGION, outgoing, own_head, record, says
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from sqlalchemy import Connection
 
     from almenara.store.outbox import OwnHead
+    from almenara.store.place import Place
 
 CONDOR = AudienceId("op-condor")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store.create(tmp_path / "almenara.db")
-    yield store
-    store.close()
 
 
 def unsent(store: Store) -> list[tuple[int, int]]:
@@ -77,8 +68,8 @@ def test_of_two_first_statements_only_one_is_kept(store: Store) -> None:
     assert store.read_now(outbox.own_heads) == {REGION: first}
 
 
-def test_a_twin_over_its_own_connection_is_refused_whoever_comes_second(tmp_path: Path) -> None:
-    one, twin = Store.create(tmp_path / "almenara.db"), Store.create(tmp_path / "almenara.db")
+def test_a_twin_over_its_own_connection_is_refused_whoever_comes_second(place: Place) -> None:
+    one, twin = Store.create(place), Store.create(place)
     first = says(one, None, own_head(0), 1)
     says(twin, first, own_head(1, made_by="the twin"), 2)
     with pytest.raises(StatementRefused):

@@ -4,24 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
 from msgspec.structs import replace
 
 from almenara.store import quarantine
-from almenara.store.database import Store
 from almenara.store.quarantine import UNPROVEN_KEPT, Evidence
 from unit.store.rows import AR, PE, REGION, a_hash, refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store.create(tmp_path / "almenara.db")
-    yield store
-    store.close()
+    from almenara.store.database import Store
 
 
 def offsets(store: Store) -> list[int]:

@@ -8,14 +8,12 @@ import pytest
 from msgspec.structs import replace
 
 from almenara.store import inbox, witness
-from almenara.store.database import Store
 from almenara.store.inbox import ChainRow
 from almenara.store.witness import Claim, DecisionRow, Word
 from unit.store.rows import AR, CL, PE, REGION, a_hash, statement_row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from almenara.store.database import Store
 
 WORD = Claim(
     audience=REGION,
@@ -29,13 +27,6 @@ WORD = Claim(
     told_seq=3,
 )
 NEWER = replace(WORD, seq=9, hash=a_hash(1, 9), told_seq=4)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store.create(tmp_path / "almenara.db")
-    yield store
-    store.close()
 
 
 def tell(store: Store, *words: Claim, now: int = 1) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from almenara.model.messages import Message
     from almenara.store.outbox import OwnHead
+    from almenara.store.place import Place
     from almenara.trust.directory import Directory
     from almenara.trust.keyuri import Signer
 
@@ -108,10 +109,17 @@ class Delivered(NamedTuple):
 class ReaderSite:
     """A member that reads one stream into a store of its own."""
 
-    def __init__(self, folder: Path, member: MemberId = AR, stream: Stream | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        member: MemberId = AR,
+        stream: Stream | None = None,
+        *,
+        place: Place | None = None,
+    ) -> None:
         self.member = member
         self.stream = stream or Stream(REGION, PE)
-        self.store = Store.create(folder / f"{member}.db")
+        self.store = Store.create(place or folder / f"{member}.db")
         self.absorber = Absorber(member=member, sealing_keys=[KEYS[member].sealing], gap_wait=GAP_WAIT)
 
     def reads(

@@ -18,7 +18,10 @@ from unit.subscriber.stream import GAP_WAIT, HEARTBEAT_EVERY, Author, ReaderSite
 from unit.trust.federation import AR, CL, NOW, PE, directory
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from almenara.store.place import Place
 
 SECOND, MINUTE, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(days=1)
 
@@ -29,8 +32,10 @@ def author() -> Author:
 
 
 @pytest.fixture
-def reader(tmp_path: Path) -> ReaderSite:
-    return ReaderSite(tmp_path)
+def reader(tmp_path: Path, place: Place) -> Iterator[ReaderSite]:
+    made = ReaderSite(tmp_path, place=place)
+    yield made
+    made.store.close()
 
 
 def test_messages_arrive_once_and_in_order(author: Author, reader: ReaderSite) -> None:

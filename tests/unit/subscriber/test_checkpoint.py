@@ -22,9 +22,10 @@ from unit.subscriber.stream import GAP_WAIT, Author, ReaderSite, alert
 from unit.trust.federation import KEYS, NOW, PE, directory, enrol, member_file, targets
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from almenara.store.place import Place
     from almenara.subscriber.absorb import Absorbed
 
 SECOND = timedelta(seconds=1)
@@ -63,8 +64,10 @@ def author() -> Closing:
 
 
 @pytest.fixture
-def reader(tmp_path: Path) -> ReaderSite:
-    return ReaderSite(tmp_path)
+def reader(tmp_path: Path, place: Place) -> Iterator[ReaderSite]:
+    made = ReaderSite(tmp_path, place=place)
+    yield made
+    made.store.close()
 
 
 def read(reader: ReaderSite, *records: bytes | tuple[int, bytes], late: bool = False) -> Absorbed:

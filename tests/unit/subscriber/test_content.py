@@ -25,7 +25,10 @@ from unit.subscriber.stream import Author, ReaderSite, alert
 from unit.trust.federation import KEYS, PE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from almenara.store.place import Place
 
 
 @pytest.fixture
@@ -34,8 +37,10 @@ def author() -> Author:
 
 
 @pytest.fixture
-def reader(tmp_path: Path) -> ReaderSite:
-    return ReaderSite(tmp_path)
+def reader(tmp_path: Path, place: Place) -> Iterator[ReaderSite]:
+    made = ReaderSite(tmp_path, place=place)
+    yield made
+    made.store.close()
 
 
 def exchanged(record: bytes, content: bytes) -> bytes:
