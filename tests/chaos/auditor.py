@@ -14,6 +14,7 @@ import sqlite3
 from collections import Counter
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID
 
 from almenara.demo.audit import audit
 from almenara.demo.chains import Place
@@ -74,6 +75,24 @@ def judge(stores: Mapping[MemberId, Path], offers: Sequence[Offer]) -> Report:
             *_receipts(stores, wanted, places),
         ),
     )
+
+
+def misshown(
+    stores: Mapping[MemberId, Path], shown: Mapping[MemberId, Mapping[tuple[MemberId, UUID], int]]
+) -> list[str]:
+    """Find followers of an inbox that were not shown each message once, by how often they were."""
+    faults = []
+    for member, store in stores.items():
+        with open_ledger(member, store) as ledger:
+            held = {(message.publisher, UUID(bytes=message.message_id)) for message in ledger.inbox()}
+        for identity in sorted(held | shown[member].keys()):
+            times, want = shown[member].get(identity, 0), int(identity in held)
+            if times != want:
+                faults.append(
+                    f"follower of {member}: was shown {identity[1]} of {identity[0]} {times} times,"
+                    f" want {want}"
+                )
+    return faults
 
 
 Copy = tuple[MemberId, bytes]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from chaos.figures import figures
 from chaos.storm import SLICE, short_schedule, storm
 from chaos.table import table
 
@@ -22,7 +23,11 @@ def outcome(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     kills, seed = request.config.getoption("--kills"), request.config.getoption("--seed")
     planned = short_schedule(seed, kills)
     found = asyncio.run(storm(tmp_path_factory.mktemp("storm"), planned, seed=seed, strength=SLICE))
-    request.config.stash[TABLE] = table(found, seed=seed)
+    request.config.stash[TABLE] = [
+        *table(figures(found, seed=seed)),
+        "",
+        f"logs and stores: {found.folder}",
+    ]
     return found
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 import psutil
 
+from almenara import crash
 from almenara.bus import bound
 from almenara.errors import Unavailable
 from almenara.node.settings import ENVIRONMENT_PREFIX
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from almenara.crash import Point
     from almenara.node.settings import MemberSettings
     from chaos.events.kill import Target
 
@@ -36,6 +38,8 @@ COMMAND = (sys.executable, "-m", "almenara.cli")
 
 AGAIN_S = 0.2
 """Between the end of a program and its next start."""
+
+CRASH_FILE = "crash-at"
 
 STOP_TIMEOUT_S = 20.0
 
@@ -115,6 +119,10 @@ class Program:
             return psutil.Process(self._process.pid) if self._process is not None and self.ready else None
         return None
 
+    def _crashed(self, _pid: int) -> bool:
+        """Tell whether that process ended at a point where it was to end."""
+        return False
+
     async def keep(self) -> None:
         """Run the program again and again until `stop`."""
         while not self._stopping.is_set():
@@ -133,7 +141,8 @@ class Program:
                 )
             status = await self._process.wait()
             # A program that ends as unavailable asks to be started again: its store is still held.
-            if not self._killed and not self._stopping.is_set() and status != Unavailable.exit_status:
+            expected = self._killed or self._crashed(self._process.pid)
+            if not expected and not self._stopping.is_set() and status != Unavailable.exit_status:
                 self.faults.append(f"{self.name}: ended by itself with status {status}; read {self.log}")
             await self._until_gone()
             await asyncio.sleep(AGAIN_S)
@@ -205,8 +214,10 @@ class NodeProgram(Program):
             f"node of {settings.member}",
             ("node", "run", "--config", str(settings.file)),
             folder=settings.folder,
-            environment=environment,
+            environment={**environment, crash.VARIABLE: str(settings.folder / CRASH_FILE)},
         )
+        self._crash_file = settings.folder / CRASH_FILE
+        self._known_crashes: set[int] = set()
         self._command += ("--ready-file", str(self.ready_file))
         self._last_victim: dict[Target, int] = {}
 
@@ -229,6 +240,31 @@ class NodeProgram(Program):
             alive = child.status() != psutil.STATUS_ZOMBIE and child.ppid() == self._process.pid
             return child if alive and child.pid != self._last_victim.get(part) else None
         return None
+
+    def arm(self, point: Point) -> None:
+        """Have the next process of this node that comes to the point end there."""
+        draft = self._crash_file.with_suffix(".new")
+        draft.write_text(point)
+        draft.replace(self._crash_file)
+
+    def disarm(self) -> None:
+        """Let nobody end any more."""
+        self._crash_file.unlink(missing_ok=True)
+
+    async def until_crashed(self) -> None:
+        """Return once a process came to the armed point, and has ended."""
+        pid = await _until(self._newly_crashed)
+        await _until(lambda: True if _ended(pid) else None)
+
+    def _newly_crashed(self) -> int | None:
+        """Return the process that came to a point since this was asked last."""
+        found = {int(path.suffix[1:]) for path in self._crash_file.parent.glob(f"{CRASH_FILE}.[0-9]*")}
+        new = found - self._known_crashes
+        self._known_crashes |= new
+        return new.pop() if new else None
+
+    def _crashed(self, pid: int) -> bool:
+        return self._crash_file.with_name(f"{CRASH_FILE}.{pid}").exists()
 
     def crashes(self) -> list[str]:
         """Return the children that ended by themselves, by the log of their parent.
@@ -282,6 +318,13 @@ async def _until(find: Callable[[], T | None]) -> T:
     while (found := find()) is None:  # noqa: ASYNC110 - no event of ours tells
         await asyncio.sleep(_POLL_S)
     return found
+
+
+def _ended(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _descendants(process: Process) -> list[psutil.Process]:

@@ -9,6 +9,9 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from almenara.crash import Point
+from chaos.events.change import draw_audience, draw_renewal
+from chaos.events.crash import crash
 from chaos.events.disk import full_disk
 from chaos.events.kill import Target, kill
 from chaos.events.stop import stop
@@ -35,6 +38,30 @@ KILLS: Sequence[Draw] = tuple(map(kill, Target))
 STOPS: Sequence[Draw] = tuple(map(stop, (Target.PUBLISHER, Target.SUBSCRIBER, Target.NODE)))
 
 DISKS: Sequence[Draw] = (full_disk,)
+
+CRASHES: Sequence[Draw] = tuple(map(crash, Point))
+"""Each named point of the code once."""
+
+CHANGES: Sequence[Draw] = (draw_audience, draw_renewal)
+
+ROUND_PARTS = 6
+
+
+def round_deck(part: int) -> Sequence[Draw]:
+    """Return the deck of one of the parts of a round of an hour: 94 kills of processes in all, 6 of brokers.
+
+    One kill of the broker a part, so that it has time to come back. Nodes are killed often enough that the
+    wait of their parents before they start a child again, which grows with its failures, stays short.
+    """
+    others = (*(stop(target) for target in (*Target, *Target)), *CHANGES, *CHANGES, *DISKS, *DISKS)
+    return (
+        *(kill(target) for target in (Target.BROKER, Target.COORDINATOR)),
+        *(kill(Target.NODE),) * 3,
+        *(kill(Target.PUBLISHER),) * (3 + part % 2),
+        *(kill(Target.SUBSCRIBER),) * (4 - part % 2),
+        *CRASHES[part::ROUND_PARTS],
+        *others[part::ROUND_PARTS],
+    )
 
 
 class Planned(NamedTuple):

@@ -17,16 +17,15 @@ from almenara.errors import Unavailable
 from almenara.model.ids import MemberId
 from almenara.node.answers import StreamState
 from almenara.store.views import InboxFilter
-from chaos.auditor import judge
+from chaos.auditor import judge, misshown
 from chaos.flow import Flow
 from chaos.load import Callers, Follower
 from chaos.scene import scene
-from chaos.schedule import DISKS, KILLS, STOPS, schedule
+from chaos.schedule import CRASHES, DISKS, KILLS, ROUND_PARTS, STOPS, round_deck, schedule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
-    from uuid import UUID
 
     from chaos.auditor import Report
     from chaos.events.event import Event
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from chaos.scene import Scene
     from chaos.schedule import Planned
 
-VICTIM_TIMEOUT_S = 120.0
+VICTIM_TIMEOUT_S = 300.0
 """How long an event waits for its victim to be back from an earlier one, and how long it may take."""
 
 FLOW_TIMEOUT_S = 120.0
@@ -57,8 +56,19 @@ class Strength(NamedTuple):
 
 
 SLICE = Strength(
-    members=(MemberId("PE"), MemberId("AR"), MemberId("CL")), calls_per_s=3.0, pause_s=(0.5, 5.0), hands=1
+    members=(MemberId("PE"), MemberId("AR"), MemberId("CL")), calls_per_s=1.5, pause_s=(0.5, 4.0), hands=3
 )
+"""Two minutes: the events of `short_schedule`."""
+
+HOUR = Strength(
+    members=(MemberId("PE"), MemberId("AR"), MemberId("CL"), MemberId("UY")),
+    calls_per_s=0.6,
+    pause_s=(0.2, 3.0),
+    hands=6,
+)
+"""Ten rounds of 116 events are an hour; with more members two processors would not carry them."""
+
+CRASH_PAUSE_S = (0.0, 0.5)
 
 
 class Befallen(NamedTuple):
@@ -79,23 +89,33 @@ class Outcome(NamedTuple):
     seconds: float
     stores: Mapping[MemberId, Path]
     offers: Sequence[Offer]
-    shown: Mapping[MemberId, Mapping[tuple[MemberId, UUID], int]]
-    """How often each member's follower was shown each message."""
     planned: Sequence[Planned]
     befallen: Sequence[Befallen]
     report: Report
     faults: Sequence[str]
-    """What went wrong beside the stores: programs, callers, waits that took too long."""
+    """What went wrong beside the stores: programs, callers, followers, waits that took too long."""
 
 
 def short_schedule(seed: int, kills: int) -> tuple[Planned, ...]:
-    """Return the events of a run of two minutes: so many kills, each kind of stop, and a full disk."""
+    """Return the events of two minutes: so many kills, each kind of stop, a full disk, each crash point."""
     random = Random(seed)
     members, pause_s = SLICE.members, SLICE.pause_s
     return (
         *schedule(random, kills, deck=KILLS, members=members, pause_s=pause_s),
         *schedule(random, len(STOPS), deck=STOPS, members=members, pause_s=pause_s),
         *schedule(random, len(DISKS), deck=DISKS, members=members, pause_s=pause_s),
+        *schedule(random, len(CRASHES), deck=CRASHES, members=members, pause_s=CRASH_PAUSE_S),
+    )
+
+
+def round_schedule(seed: int, number: int) -> tuple[Planned, ...]:
+    """Return the events of one round of an hour."""
+    random = Random(f"{seed} {number}")
+    decks = [round_deck(part) for part in range(ROUND_PARTS)]
+    return tuple(
+        planned
+        for deck in decks
+        for planned in schedule(random, len(deck), deck=deck, members=HOUR.members, pause_s=HOUR.pause_s)
     )
 
 
@@ -116,16 +136,22 @@ async def storm(
         weather = _Weather(running, seed=seed, calls_per_s=strength.calls_per_s, say=say)
         await weather.blow(planned, hands=strength.hands)
     offers = weather.callers.offers
+    shown = {member: follower.shown for member, follower in weather.followers.items()}
+    befallen = weather.befallen()
     return Outcome(
         folder=folder,
         seconds=time.monotonic() - began,
         stores=running.stores,
         offers=offers,
-        shown={member: follower.shown for member, follower in weather.followers.items()},
         planned=planned,
-        befallen=weather.befallen(),
+        befallen=befallen,
         report=await asyncio.to_thread(judge, running.stores, offers),
-        faults=(*weather.faults, *running.faults()),
+        faults=(
+            *weather.faults,
+            *running.faults(),
+            *(f"{each.event}: no messages flowed after it" for each in befallen if each.recovered_s is None),
+            *await asyncio.to_thread(misshown, running.stores, shown),
+        ),
     )
 
 

@@ -1,42 +1,40 @@
-"""How does a storm's outcome read on a terminal?"""
+"""How do the figures of a storm read on a terminal?"""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from statistics import median
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from chaos.storm import Befallen, Outcome
+    from chaos.figures import Figures
 
 
-def table(outcome: Outcome, *, seed: int) -> list[str]:
+def table(found: Figures) -> list[str]:
     """Return the lines: what befell, how soon messages flowed again, and what the stores hold."""
-    report = outcome.report
-    befallen = outcome.befallen
-    kinds: defaultdict[str, list[Befallen]] = defaultdict(list)
-    for each in befallen:
-        kinds[each.event.kind].append(each)
+    recovered = found.recovered_s
+    everything = [time for times in recovered.values() for time in times]
+    rounds = f" in {found.rounds} rounds" if found.rounds != 1 else ""
     return [
-        f"seed {seed}: {len(befallen)} events in {outcome.seconds:.0f} s",
+        f"seed {found.seed}: {len(everything)} events{rounds} in {found.seconds:.0f} s",
         "",
-        f"{'event':<32}{'times':>6}{'flows again, median':>21}{'max':>9}",
-        *(_row(kind, kinds[kind]) for kind in sorted(kinds)),
-        _row("all", befallen),
+        f"{'event':<28}{'times':>6}{'flows again, median':>21}{'max':>9}",
+        *(_row(kind, recovered[kind]) for kind in sorted(recovered)),
+        _row("all", everything),
         "",
-        f"accepted  {report.accepted:>6}   ({report.unanswered} of them without an answer to the caller)",
-        f"held      {report.held:>6}   of {report.due} copies",
-        f"lost      {report.lost:>6}",
-        f"doubled   {report.doubled:>6}",
-        f"elsewhere {report.elsewhere:>6}",
-        "",
-        f"logs and stores: {outcome.folder}",
+        f"kills     {found.process_kills:>6}   of processes, and {found.broker_kills} of the broker",
+        f"accepted  {found.accepted:>6}   ({found.unanswered} of them without an answer to the caller)",
+        f"held      {found.held:>6}   of {found.due} copies",
+        f"lost      {found.lost:>6}",
+        f"doubled   {found.doubled:>6}",
+        f"elsewhere {found.elsewhere:>6}",
+        f"faults    {len(found.faults):>6}",
+        *(f"  {fault}" for fault in found.faults),
     ]
 
 
-def _row(name: str, befallen: Sequence[Befallen]) -> str:
-    times = [each.recovered_s for each in befallen if each.recovered_s is not None]
+def _row(name: str, recovered: Sequence[float | None]) -> str:
+    times = [each for each in recovered if each is not None]
     spread = f"{median(times):>19.1f} s{max(times):>7.1f} s" if times else f"{'-':>21}{'-':>9}"
-    return f"{name:<32}{len(befallen):>6}{spread}"
+    return f"{name:<28}{len(recovered):>6}{spread}"

@@ -7,13 +7,14 @@ import shutil
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
+from uuid import UUID
 
 import pytest
 
 from alerts import new_alert
 from almenara.demo.chains import Place
 from almenara.model.ids import MemberId
-from chaos.auditor import Report, judge
+from chaos.auditor import Report, judge, misshown
 from chaos.load import Offer
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from chaos.storm import Outcome
 
-pytestmark = [pytest.mark.integration, pytest.mark.chaos, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.chaos, pytest.mark.timeout(1800)]
 
 PE, AR, CL = MemberId("PE"), MemberId("AR"), MemberId("CL")
 
@@ -46,6 +47,10 @@ class Copy(NamedTuple):
         with closing(sqlite3.connect(self.stores[member])) as connection:
             found: tuple[object, ...] = connection.execute(query).fetchone()
             return found
+
+    def held(self, member: MemberId) -> list[tuple[str, bytes]]:
+        with closing(sqlite3.connect(self.stores[member])) as connection:
+            return connection.execute("SELECT publisher, message_id FROM message").fetchall()
 
     def judged(self) -> Report:
         return judge(self.stores, self.offers)
@@ -145,6 +150,34 @@ def test_a_statement_that_its_author_does_not_know_is_named(copy: Copy) -> None:
 def test_a_receipt_that_does_not_agree_is_named(copy: Copy, change: str, words: str) -> None:
     copy.change(PE, f"{change} WHERE publisher = 'PE' AND witness = 'AR'")
     assert named(copy.judged(), words)
+
+
+def test_a_receipt_that_nobody_gave_is_named(copy: Copy) -> None:
+    """Forged to the letter: of a statement that CL is to have said and that it never made."""
+    copy.change(
+        PE,
+        "UPDATE claim SET witness = 'CL', publisher = 'AR', seq = seq + 1000, hash = randomblob(32)"
+        " WHERE publisher = 'AR' AND witness = 'CL'",
+    )
+    assert named(copy.judged(), "store of PE: CL names another statement at")
+
+
+def test_a_follower_that_was_shown_a_message_twice_or_never_is_named(copy: Copy) -> None:
+    offer = told_to_all(copy)
+    identity = (PE, offer.message.message_id)
+    held = {
+        member: dict.fromkeys(
+            ((MemberId(publisher), UUID(bytes=key)) for publisher, key in copy.held(member)), 1
+        )
+        for member in copy.stores
+    }
+    assert misshown(copy.stores, held) == []
+    held[AR][identity] = 2
+    del held[CL][identity]
+    assert misshown(copy.stores, held) == [
+        f"follower of AR: was shown {identity[1]} of PE 2 times, want 1",
+        f"follower of CL: was shown {identity[1]} of PE 0 times, want 1",
+    ]
 
 
 def test_a_gap_that_is_open_is_named(copy: Copy) -> None:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from almenara.demo.ledger import open_ledger
+from almenara.crash import Point
+from chaos.events.crash import Crash
 
 if TYPE_CHECKING:
     from chaos.storm import Outcome
 
-# 20 kills take some 100 s; setting up, quiet and a busy machine come on top.
-pytestmark = [pytest.mark.integration, pytest.mark.chaos, pytest.mark.timeout(600)]
+# The events take some 80 s; setting up, quiet and a busy machine come on top.
+pytestmark = [pytest.mark.integration, pytest.mark.chaos, pytest.mark.timeout(1800)]
 
 
 def test_every_message_is_held_once_where_it_belongs_and_nowhere_else(outcome: Outcome) -> None:
@@ -27,26 +28,27 @@ def test_there_was_load_and_every_event_came_about(outcome: Outcome, request: py
     befallen = Counter(each.event for each in outcome.befallen)
     assert befallen == Counter(each.event for each in outcome.planned)
     assert sum(event.kills for event in befallen.elements()) >= request.config.getoption("--kills")
-    assert outcome.report.accepted > 10 * len(outcome.befallen)
+    assert outcome.report.accepted > 5 * len(outcome.befallen)
     assert {offer.publisher for offer in outcome.offers if offer.told is not None} == set(outcome.stores)
     assert any(offer.told is None for offer in outcome.offers)
     assert any(offer.message.recipients for offer in outcome.offers)
 
 
-def test_nothing_failed_that_was_not_killed(outcome: Outcome) -> None:
+def test_nothing_failed_that_was_not_killed_and_followers_were_shown_each_message_once(
+    outcome: Outcome,
+) -> None:
     assert outcome.faults == ()
 
 
-def test_messages_flowed_again_after_every_event(outcome: Outcome) -> None:
-    assert [str(each.event) for each in outcome.befallen if each.recovered_s is None] == []
-
-
-def test_who_followed_an_inbox_was_shown_each_message_once(outcome: Outcome) -> None:
-    for member, store in outcome.stores.items():
-        with open_ledger(member, store) as ledger:
-            held = {(message.publisher, message.message_id): 1 for message in ledger.inbox()}
-        shown = {(publisher, key.bytes): n for (publisher, key), n in outcome.shown[member].items()}
-        assert shown == held
+@pytest.mark.parametrize("point", Point)
+def test_a_process_ended_at_every_crash_point_and_messages_flowed_again(
+    outcome: Outcome, point: Point
+) -> None:
+    """The storm awaited that death, and what every store holds after it is the first test's matter."""
+    (crash,) = [
+        each for each in outcome.befallen if isinstance(each.event, Crash) and each.event.point is point
+    ]
+    assert crash.recovered_s is not None
 
 
 def test_nothing_is_left_running(outcome: Outcome) -> None:

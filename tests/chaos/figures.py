@@ -1,0 +1,95 @@
+"""What does a storm come to, in figures? Of one storm, or of many rounds together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from chaos.storm import Outcome
+
+
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """Counts and times; written as JSON once a round is done."""
+
+    seed: int
+    rounds: int
+    seconds: float
+    process_kills: int
+    """The broker's are not among them."""
+    broker_kills: int
+    recovered_s: dict[str, list[float | None]]
+    """Of each kind of event, how long each took until messages flowed again; null: they did not."""
+    accepted: int
+    unanswered: int
+    due: int
+    held: int
+    lost: int
+    doubled: int
+    elsewhere: int
+    faults: list[str]
+
+    @property
+    def sound(self) -> bool:
+        """Tell whether nothing was lost, doubled or misdelivered, and nothing else went wrong."""
+        return not (self.faults or self.lost or self.doubled or self.elsewhere)
+
+
+def figures(outcome: Outcome, *, seed: int) -> Figures:
+    """Return the figures of one storm."""
+    report, befallen = outcome.report, outcome.befallen
+    recovered: dict[str, list[float | None]] = {}
+    for each in befallen:
+        recovered.setdefault(each.event.kind, []).append(each.recovered_s)
+    kills = Counter(each.event.kind for each in befallen if each.event.kills)
+    return Figures(
+        seed=seed,
+        rounds=1,
+        seconds=outcome.seconds,
+        process_kills=kills.total() - kills["kill broker"],
+        broker_kills=kills["kill broker"],
+        recovered_s=recovered,
+        accepted=report.accepted,
+        unanswered=report.unanswered,
+        due=report.due,
+        held=report.held,
+        lost=report.lost,
+        doubled=report.doubled,
+        elsewhere=report.elsewhere,
+        faults=[*report.faults, *outcome.faults],
+    )
+
+
+def total(parts: Sequence[Figures], *, seed: int) -> Figures:
+    """Return the figures of several rounds together; of none, none."""
+
+    def summed(name: str) -> int:
+        return sum(getattr(part, name) for part in parts)
+
+    counts = (
+        "rounds",
+        "process_kills",
+        "broker_kills",
+        "accepted",
+        "unanswered",
+        "due",
+        "held",
+        "lost",
+        "doubled",
+        "elsewhere",
+    )
+    recovered: dict[str, list[float | None]] = {}
+    for part in parts:
+        for kind, times in part.recovered_s.items():
+            recovered.setdefault(kind, []).extend(times)
+    return Figures(
+        seed=seed,
+        seconds=sum(part.seconds for part in parts),
+        recovered_s=recovered,
+        faults=[fault for part in parts for fault in part.faults],
+        **{name: summed(name) for name in counts},
+    )

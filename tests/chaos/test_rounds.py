@@ -1,0 +1,78 @@
+"""What is done is not done again, and rounds add up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from almenara.crash import Point
+from chaos.events.crash import Crash
+from chaos.figures import Figures, total
+from chaos.rounds import Rounds
+from chaos.storm import HOUR, round_schedule
+from chaos.table import table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FIGURES = Figures(
+    seed=7,
+    rounds=1,
+    seconds=300.0,
+    process_kills=94,
+    broker_kills=6,
+    recovered_s={"kill broker": [4.0, 6.0], "kill node": [None]},
+    accepted=1000,
+    unanswered=10,
+    due=2500,
+    held=2500,
+    lost=0,
+    doubled=0,
+    elsewhere=0,
+    faults=[],
+)
+
+
+async def test_rounds_that_are_done_are_not_done_again(tmp_path: Path) -> None:
+    for number in (1, 2):
+        place = tmp_path / "7" / f"round-{number:02}.json"
+        place.parent.mkdir(exist_ok=True)
+        place.write_bytes(msgspec.json.encode(FIGURES))
+    said: list[str] = []
+    found = await Rounds(tmp_path, seed=7, count=2, say=said.append).run()
+    assert (found.rounds, found.process_kills, found.broker_kills) == (2, 188, 12)
+    assert found.recovered_s == {"kill broker": [4.0, 6.0, 4.0, 6.0], "kill node": [None, None]}
+    assert msgspec.json.decode((tmp_path / "7.json").read_bytes(), type=Figures) == found
+    assert said == [f"2 of 2 rounds are done; to begin anew, remove {tmp_path / '7'}"]
+
+
+def test_ten_rounds_kill_more_than_900_processes_and_50_brokers() -> None:
+    events = [each.event for number in range(1, 11) for each in round_schedule(1, number)]
+    kills = [event.kind for event in events if event.kills]
+    assert len(kills) - kills.count("kill broker") > 900
+    assert kills.count("kill broker") > 50
+
+
+def test_every_round_meets_every_crash_point() -> None:
+    points = [each.event.point for each in round_schedule(1, 1) if isinstance(each.event, Crash)]
+    assert sorted(points) == sorted(Point)
+
+
+def test_each_round_is_another_and_the_same_again() -> None:
+    assert round_schedule(1, 1) == round_schedule(1, 1)
+    assert round_schedule(1, 1) != round_schedule(1, 2) != round_schedule(2, 2)
+    assert {each.event.member for each in round_schedule(1, 1)} == {None, *HOUR.members}
+
+
+@pytest.mark.parametrize("wrong", [{"lost": 1}, {"doubled": 1}, {"elsewhere": 1}, {"faults": ["a fault"]}])
+def test_one_round_that_is_not_sound_spoils_them_all(wrong: dict[str, object]) -> None:
+    assert total([FIGURES, FIGURES], seed=7).sound
+    assert not total([FIGURES, msgspec.structs.replace(FIGURES, **wrong)], seed=7).sound
+
+
+def test_the_table_names_every_fault() -> None:
+    lines = table(msgspec.structs.replace(FIGURES, faults=["node of PE: its publisher ended"]))
+    assert "kill broker                      2                5.0 s    6.0 s" in lines
+    assert lines[-1] == "  node of PE: its publisher ended"
