@@ -1,4 +1,4 @@
-"""`almenara store backup|restore` as a person types it."""
+"""`almenara store` as a person types it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from sqlalchemy import delete
 from almenara import clock
 from almenara.cli.checks import Verdict, retention, trusted_directory
 from almenara.node.settings import load_settings
+from almenara.store import outbox as outboxes
+from almenara.store.database import Store
 from almenara.store.lease import lease
 from almenara.store.tables import SCHEMA_VERSION, outbox
 from almenara.trust import keyfile
@@ -174,3 +176,26 @@ def test_a_store_on_a_server_is_shown_without_its_password(
     assert line["verdict"] == "ok"
     assert database.name in line["seen"]
     assert "hush" not in shown.out + shown.err + doctor.out + doctor.err
+
+
+@pytest.mark.postgres
+def test_a_member_speaks_out_of_a_store_on_a_server_and_backs_it_up(
+    site: MemberSite, passphrase: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (site.folder / "PE" / "keys" / "said.json").unlink(missing_ok=True)
+    monkeypatch.setenv("ALMENARA_STORE", database.url)
+    identity = site.publish()
+    assert site.almenara("sent", "show", identity).status == 0
+    stored = Store.open(database)
+    (head,) = stored.read_now(outboxes.own_heads).values()
+    stored.close()
+    assert head.seq == 0, "a store of its own, not the file's"
+    file = site.folder / "PE-store.backup"
+    shown = site.almenara("store", "backup", "--output", file, "--passphrase-file", passphrase)
+    assert shown.status == 0, shown.err
+    refused = site.almenara("store", "restore", file, "--passphrase-file", passphrase)
+    one_line(refused, 2, database.name, "almenara epoch open", "[CONFIGURATION]")
+    monkeypatch.delenv("ALMENARA_STORE")
+    shown = site.almenara("store", "restore", file, "--passphrase-file", passphrase, "--force")
+    assert shown.status == 0, shown.err
+    assert site.almenara("sent", "show", identity).status == 0, "what PostgreSQL held stands in a file now"
