@@ -155,12 +155,6 @@ def open_rows(path: Path, mapping: RowMapping) -> Iterator[RowFile]:
         yield RowFile(file, mapping)
 
 
-def read_rows(path: Path, mapping: RowMapping, *, now: datetime) -> Iterator[Row]:
-    """Yield every row of a file, whoever sent it, with its outcome; raises what `open_rows` raises."""
-    with open_rows(path, mapping) as file:
-        yield from file.rows(now=now)
-
-
 def _sender(mapping: RowMapping, cells: Cells) -> MemberId:
     code = mapping.sender(cells)
     columns = ", ".join(mapping.sources.get("$.sender", ()))

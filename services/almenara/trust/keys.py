@@ -81,16 +81,6 @@ class SealingKey:
         return self.private.public_key()
 
 
-def signing_key_id(public: Ed25519PublicKey) -> bytes:
-    """Return SHA-256 of the key's SubjectPublicKeyInfo in DER."""
-    return hashlib.sha256(_spki(public)).digest()
-
-
-def sealing_key_id(mlkem_public: MLKEM768PublicKey, x25519_public: X25519PublicKey) -> bytes:
-    """Return SHA-256 of the two SubjectPublicKeyInfos in DER, ML-KEM-768 first."""
-    return hashlib.sha256(_spki(mlkem_public) + _spki(x25519_public)).digest()
-
-
 def signing_public(spki: bytes) -> Ed25519PublicKey:
     """Return the public key of this SubjectPublicKeyInfo; raise DirectoryRefused if it is not Ed25519."""
     public = _load_spki(spki)

@@ -147,7 +147,7 @@ class Repository:
 
     @property
     def changed(self) -> bool:
-        """Tell whether a target file was set or removed since the published version."""
+        """Tell whether a target file was set since the published version."""
         return self._draft != self.base.files
 
     @property
@@ -167,10 +167,6 @@ class Repository:
                 Code.CONFIGURATION, f"{name}: {len(data)} bytes, the cap is {TARGET_MAX}; make it smaller"
             )
         self._draft[name] = data
-
-    def remove_target(self, name: str) -> None:
-        """Leave a target file out of the next version; nothing happens if there is none."""
-        self._draft.pop(name, None)
 
     def founding(
         self, thresholds: Thresholds, *, named: Mapping[str, Sequence[HybridKey]], by: str, now: datetime

@@ -240,11 +240,6 @@ def after_gap(head: Head, statement_hash: bytes, *, chain: ChainState) -> ChainS
     return ChainState(epoch=head.epoch, seq=head.seq, hash=statement_hash, gaps=(*chain.gaps, gap))
 
 
-def apply(chain: ChainState | None, step: Step) -> ChainState | None:
-    """Return the state to commit with the step: the one it carries, or the same as before."""
-    return step.chain if isinstance(step, Accepted) else chain
-
-
 def _judge_ahead(
     head: Head, statement_hash: bytes, chain: ChainState, prev_at: tuple[int, int] | None
 ) -> Step:

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from almenara.imports.mapping import parse_mapping
-from almenara.imports.rows import Mapped, read_rows
+from almenara.imports.rows import Mapped
 from almenara.model.json import message_json
+from unit.imports.reading import read_rows
 
 if TYPE_CHECKING:
     from pathlib import Path

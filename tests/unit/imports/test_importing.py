@@ -13,9 +13,10 @@ import pytest
 from almenara.errors import Code, Fault, MessageRefused, Misconfigured, Unavailable
 from almenara.imports import importing
 from almenara.imports.importing import IN_FLIGHT, Report, addressed, import_file
-from almenara.imports.rows import Mapped, read_rows
+from almenara.imports.rows import Mapped
 from almenara.model.bodies import ControlResult
 from almenara.model.ids import REGION, AudienceId, MemberId
+from unit.imports.reading import read_rows
 from unit.imports.seizures import HEADER, MAPPING
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import pycountry
 import pytest
 
 from almenara.imports.mapping import load_mapping
-from almenara.imports.rows import Duplicate, Mapped, Rejected, read_rows
+from almenara.imports.rows import Duplicate, Mapped, Rejected
 from almenara.model.alert import RiskAlert
 from almenara.model.bodies import ControlResult
 from almenara.model.codes import Area, Kind, Level, Outcome, Requested, Urgency
@@ -25,6 +25,7 @@ from almenara.model.ids import REGION
 from almenara.model.json import message_json
 from almenara.model.rules import check, check_answer
 from almenara.wire.messages import encode_message
+from unit.imports.reading import read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

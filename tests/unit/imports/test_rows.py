@@ -9,12 +9,13 @@ import pytest
 
 from almenara.errors import Misconfigured
 from almenara.imports.mapping import parse_mapping
-from almenara.imports.rows import Duplicate, Mapped, NotOurs, Outcome, Rejected, open_rows, read_rows
+from almenara.imports.rows import Duplicate, Mapped, NotOurs, Outcome, Rejected, open_rows
 from almenara.model.alert import RiskAlert
 from almenara.model.bodies import ControlResult
 from almenara.model.codes import Outcome as Controlled
 from almenara.model.codes import Requested
 from almenara.model.ids import MemberId
+from unit.imports.reading import read_rows
 from unit.imports.seizures import HEADER, MAPPING, ROW, SOUND
 
 if TYPE_CHECKING:

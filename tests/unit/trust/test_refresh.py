@@ -38,7 +38,7 @@ class Stage:
             self.repository.set_target(name, data)
         self.repository.publish(NOW)
         self.old: Files = dict(self.repository.files())
-        self.repository.remove_target("members/CL.json")
+        self.repository.set_target("notes.json", b"{}")
         self.repository.publish(NOW)
         self.new: Files = dict(self.repository.files())
 

@@ -27,7 +27,6 @@ from almenara.wire.chain import (
     Step,
     Unproven,
     after_gap,
-    apply,
     compare_claim,
     judge,
 )
@@ -374,10 +373,9 @@ def test_a_link_that_skips_a_seq_closes_nothing() -> None:
 
 def test_only_accepting_steps_change_the_state() -> None:
     chain = read(FIRST[:4])
-    assert apply(chain, step(FIRST[4], chain)) == read(FIRST[:5])
-    assert apply(None, step(FIRST[0], None)) == read(FIRST[:1])
+    assert read(FIRST[4:5], chain) == read(FIRST[:5])
     for link in (FIRST[3], FIRST[6], Link(1, 4, b"\7" * 32)):
-        assert apply(chain, step(link, chain)) is chain
+        assert not isinstance(step(link, chain), Accepted)
 
 
 CHAIN = read([*FIRST[:3], *FIRST[6:8]])
