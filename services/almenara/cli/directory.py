@@ -111,7 +111,7 @@ def show(*, proposal: Path | None, folder: Path | None, output_folder: Path | No
     """
     from almenara import clock
     from almenara.cli.output import write_rows
-    from almenara.cli.proposals import change_rows, role_rows
+    from almenara.cli.proposals import change_rows, role_rows, write_with_keys
     from almenara.coordinator import ceremony
 
     if proposal is not None:
@@ -121,7 +121,7 @@ def show(*, proposal: Path | None, folder: Path | None, output_folder: Path | No
     if folder is None:
         raise click.UsageError("name a proposal, or --federation D")
     repository, now = published_in(folder), clock.now()
-    write_rows(role_rows(repository, now), output)
+    write_with_keys(role_rows(repository, now), output, of=("role",))
     _copy(repository, output_folder)
     waits = ceremony.waiting(folder, repository.base, now=now)
     if waits is not None:
@@ -302,8 +302,7 @@ def verify(folder: Path, fingerprint: str, output: str) -> int:
         --root-fingerprint 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 -o json
     """
     from almenara import clock
-    from almenara.cli.output import write_rows
-    from almenara.cli.proposals import directory_rows
+    from almenara.cli.proposals import directory_rows, write_with_keys
     from almenara.errors import Unavailable
     from almenara.trust.directory import Standing
     from almenara.trust.published import verify_folder
@@ -311,7 +310,7 @@ def verify(folder: Path, fingerprint: str, output: str) -> int:
 
     proven = build_directory(verify_folder(folder, fingerprint=fingerprint.strip().lower()))
     now = clock.now()
-    write_rows(directory_rows(proven, now), output)
+    write_with_keys(directory_rows(proven, now), output, of=("what", "id"))
     return Unavailable.exit_status if proven.standing(now) is Standing.EXPIRED else 0
 
 

@@ -9,6 +9,7 @@ import click
 from almenara.logs import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -115,6 +116,28 @@ def directory_rows(directory: Directory, now: datetime) -> list[Row]:
         says = f"{audience.kind}, {audience.title}: {', '.join(sorted(audience.members)) or 'nobody'}"
         rows.append({"what": "audience", "id": audience.id, "says": says, "keys": []})
     return rows
+
+
+def write_with_keys(rows: Sequence[Row], output: str, *, of: Sequence[str]) -> None:
+    """Write rows that name keys; in a table the keys stand below, one a line, for an id fills a line.
+
+    `of` are the fields that say whose a key is.
+    """
+    from almenara.cli.output import write_rows
+
+    if output != "table":
+        write_rows(rows, output)
+        return
+    write_rows([{field: row[field] for field in row if field != "keys"} for row in rows], output)
+    below = [
+        {**{field: row[field] for field in of}, "key": key}
+        for row in rows
+        if isinstance(keys := row["keys"], list)
+        for key in keys
+    ]
+    if below:
+        click.echo("")
+        write_rows(below, output)
 
 
 def say_changes(judged: Judged, fingerprint: str) -> None:

@@ -199,6 +199,20 @@ def test_a_holder_s_key_is_replaced(site: Site) -> None:
     assert any("Teo" in key for key in roles["targets"]["keys"])
 
 
+@pytest.mark.parametrize("command", ["show", "verify"])
+def test_the_table_fits_a_terminal_and_names_each_key_whole(site: Site, command: str) -> None:
+    files = site.folder / "files"
+    site.ok("directory", "show", "--federation", site.home, "--output", files)
+    wish: tuple[str | Path, ...] = ("directory", "show", "--federation", site.home)
+    if command == "verify":
+        wish = ("directory", "verify", files, "--root-fingerprint", site.fingerprint)
+    shown = site.ok(*wish, "-o", "table")
+    assert max(len(line.rstrip()) for line in shown.splitlines()) <= 100
+    keys = [key for row in json.loads(site.ok(*wish, "-o", "json")) for key in row["keys"]]
+    assert keys
+    assert all(key in shown for key in keys)
+
+
 def test_an_online_key_is_replaced_by_one_that_is_made_here(site: Site) -> None:
     site.ok("directory", "propose", "--federation", site.home, "--rotate", "timestamp=1/1")
     for holder in ("ana", "sol"):
