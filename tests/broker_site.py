@@ -36,20 +36,26 @@ FEDERATION = "ams"
 class Site:
     """The certificates of a federation under a folder, and the broker over the same folder.
 
-    With the authority and the broker of a federation that was founded already it makes none.
+    With the authority and the broker of a federation that was founded already it makes none. Of three
+    `nodes` of the broker each holds every record.
     """
 
     def __init__(
-        self, folder: Path, *, ca: CertificateAuthority | None = None, broker: Broker | None = None
+        self,
+        folder: Path,
+        *,
+        ca: CertificateAuthority | None = None,
+        broker: Broker | None = None,
+        nodes: int | None = None,
     ) -> None:
         self.folder = folder
         self.now = clock.now()
         self.ca = ca or create_ca(FEDERATION, self.now)
-        self.broker = broker or self._new_broker()
+        self.broker = broker or self._new_broker(nodes)
         self._contexts: dict[str, ssl.SSLContext] = {}
 
-    def _new_broker(self) -> Broker:
-        broker = Broker(self.folder)
+    def _new_broker(self, nodes: int | None) -> Broker:
+        broker = Broker(self.folder, nodes=nodes)
         broker.folder.mkdir(parents=True)
         (broker.folder / "ca.pem").write_bytes(self.ca.pem)
         key, certificate = self.certificate("broker", operators(FEDERATION), BROKER, server=True)
@@ -117,7 +123,10 @@ class Site:
         rules = stream_acls(FEDERATION, audiences={name: members}, generations=dict.fromkeys(members, (1,)))
         topics = [
             stream_topic(
-                Stream(name, member), federation=FEDERATION, retention=timedelta(days=30), replication=1
+                Stream(name, member),
+                federation=FEDERATION,
+                retention=timedelta(days=30),
+                replication=len(self.broker.nodes),
             )
             for member in members
         ]

@@ -28,11 +28,18 @@ if TYPE_CHECKING:
 class FederationSite:
     """The coordinator's folder, its broker, and the folders of the members that were admitted."""
 
-    def __init__(self, folder: Path, name: str = "ams", *, forwarded: Sequence[Forwarded] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        name: str = "ams",
+        *,
+        nodes: int | None = None,
+        forwarded: Sequence[Forwarded] = (),
+    ) -> None:
         self.folder = folder
         self.federation = Federation.init(folder / "D", name=name, now=clock.now())
         self.forwarded = tuple(forwarded)
-        self.broker = Broker(folder / "D", forwarded=forwarded)
+        self.broker = Broker(folder / "D", nodes=nodes, forwarded=forwarded)
         self.members: dict[str, MemberSettings] = {}
 
     async def start(self) -> None:

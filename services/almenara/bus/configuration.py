@@ -17,8 +17,12 @@ LOG_FILE_MAX = "10MB"
 """Size at which the broker's log is rolled; three old ones are kept."""
 
 
+REPLICAS = 3
+"""Nodes that hold what Kafka keeps for itself, where there are as many."""
+
+
 class Ports(NamedTuple):
-    """Where the broker listens: for clients, and for itself as its own controller."""
+    """Where one node listens: for clients and the other nodes, and as one of the controllers."""
 
     clients: int
     controller: int
@@ -34,12 +38,17 @@ class Forwarded(NamedTuple):
     port: int
     advertised: int
 
+    def of(self, number: int) -> Forwarded:
+        """Return the port of the node of that number: those of several nodes stand one behind the other."""
+        return Forwarded(self.port + number - 1, self.advertised + number - 1)
+
 
 def server_properties(
     *,
     federation: str,
     host: str,
-    ports: Ports,
+    number: int,
+    ports: Sequence[Ports],
     data: Path,
     certificate: Path,
     ca: Path,
@@ -47,16 +56,24 @@ def server_properties(
     turned_away: Collection[str] = (),
     forwarded: Sequence[Forwarded] = (),
 ) -> str:
-    """Return server.properties of one KRaft node that is broker and controller."""
-    listening, advertised = {"CLIENTS": ports.clients}, {"CLIENTS": ports.clients}
-    for number, way in enumerate(forwarded, 1):
-        listening[f"FORWARDED{number}"], advertised[f"FORWARDED{number}"] = way
+    """Return server.properties of the KRaft node of that number, from 1: broker and controller in one.
+
+    `ports` are those of all nodes of the cluster, in the order of their numbers.
+    """
+    own = ports[number - 1]
+    replicas = str(min(REPLICAS, len(ports)))
+    insync = str(max(1, min(REPLICAS, len(ports)) - 1))
+    listening, advertised = {"CLIENTS": own.clients}, {"CLIENTS": own.clients}
+    for name, way in enumerate(forwarded, 1):
+        listening[f"FORWARDED{name}"], advertised[f"FORWARDED{name}"] = way.of(number)
     settings = {
         "process.roles": "broker,controller",
-        "node.id": "1",
-        "controller.quorum.voters": f"1@127.0.0.1:{ports.controller}",
+        "node.id": str(number),
+        "controller.quorum.voters": ",".join(
+            f"{voter}@127.0.0.1:{each.controller}" for voter, each in enumerate(ports, 1)
+        ),
         # The controller's listener asks for certificates too: without, any local process is in.
-        "listeners": f"{_addresses(host, listening)},CONTROLLER://127.0.0.1:{ports.controller}",
+        "listeners": f"{_addresses(host, listening)},CONTROLLER://127.0.0.1:{own.controller}",
         "advertised.listeners": _addresses(host, advertised),
         "listener.security.protocol.map": ",".join(f"{name}:SSL" for name in (*listening, "CONTROLLER")),
         "inter.broker.listener.name": "CLIENTS",
@@ -75,17 +92,19 @@ def server_properties(
         "auto.create.topics.enable": "false",
         "unclean.leader.election.enable": "false",
         "message.max.bytes": str(BATCH_MAX),
-        "offsets.topic.replication.factor": "1",
-        "transaction.state.log.replication.factor": "1",
-        "transaction.state.log.min.isr": "1",
-        "share.coordinator.state.topic.replication.factor": "1",
-        "share.coordinator.state.topic.min.isr": "1",
+        "default.replication.factor": replicas,
+        "min.insync.replicas": insync,
+        "offsets.topic.replication.factor": replicas,
+        "transaction.state.log.replication.factor": replicas,
+        "transaction.state.log.min.isr": insync,
+        "share.coordinator.state.topic.replication.factor": replicas,
+        "share.coordinator.state.topic.min.isr": insync,
         # Back after a kill -9 in 4 s instead of 12: the controller waits for the old session to end.
         "broker.session.timeout.ms": "2000",
         "broker.heartbeat.interval.ms": "500",
-        # Nobody else could take over the leadership; asking for it only delays the end.
-        "controlled.shutdown.enable": "false",
-        # One small node: few threads, and a cleaner that does not take half of the heap.
+        # A node alone has nobody to hand its leadership to; asking for it only delays the end.
+        "controlled.shutdown.enable": "true" if len(ports) > 1 else "false",
+        # A small node: few threads, and a cleaner that does not take half of the heap.
         "num.network.threads": "2",
         "num.io.threads": "4",
         "background.threads": "2",

@@ -46,20 +46,35 @@ def fetch(source: Path | None) -> None:
 
 @broker.command()
 @click.option("--state", type=federation_folder, required=True, help="The federation's folder.")
-@click.option("--port", default=0, help="Port to listen on; 0 keeps the last one, or chooses.")
+@click.option(
+    "--nodes",
+    type=click.Choice(("1", "3")),
+    help="Kafka processes: of 3 each holds every record, and one may be away. Chosen at the first start. "
+    "[default: as before, else 1]",
+)
+@click.option(
+    "--port",
+    default=0,
+    help="Port to listen on, and those behind it with several nodes; 0 keeps the last one, or chooses.",
+)
 @click.option(
     "--ready-file",
     type=click.Path(path_type=Path),
-    help="JSON with the address and process ids; it stands while the broker answers.",
+    help="JSON with the addresses and process ids; it stands while the broker answers.",
 )
-def run(state: Path, port: int, ready_file: Path | None) -> None:
+def run(state: Path, nodes: str | None, port: int, ready_file: Path | None) -> None:
     """Run the broker in the foreground until Ctrl-C or SIGTERM; its data survive.
 
     Its certificate comes from `almenara federation init` and is renewed at each start when due.
 
+    With `--nodes 3` a site goes on while one of three Kafka processes is away: what ends by itself is
+    started again, and what must be started anew takes its turn. They share this machine and take 1.2 GB.
+    Without a machine there is no broker; for that, run your own on three.
+
     \b
     Example:
       almenara broker run --state D
+      almenara broker run --state D --nodes 3
     """
     import asyncio
 
@@ -72,4 +87,12 @@ def run(state: Path, port: int, ready_file: Path | None) -> None:
     logs.configure()
     renew_certificates(Federation.open(state), clock.now())
     with shown() as progress:
-        asyncio.run(run_broker(state, port=port, ready_file=ready_file, progress=progress))
+        asyncio.run(
+            run_broker(
+                state,
+                nodes=None if nodes is None else int(nodes),
+                port=port,
+                ready_file=ready_file,
+                progress=progress,
+            )
+        )

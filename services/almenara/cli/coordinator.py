@@ -54,7 +54,7 @@ def sync(state: Path) -> None:
     """
     from almenara import logs
     from almenara.cli.cluster import synchronize
-    from almenara.coordinator.coordinator import report
+    from almenara.coordinator.coordinator import REASSIGN, report
     from almenara.coordinator.federation import Federation
 
     logs.configure()
@@ -65,3 +65,5 @@ def sync(state: Path) -> None:
         if outcome
         else f"directory {outcome.version}: the cluster held it already"
     )
+    for topic in outcome.changed.topics_thin:
+        click.echo(f"topic {topic}: on fewer brokers than it should be; {REASSIGN}", err=True)

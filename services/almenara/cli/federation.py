@@ -29,7 +29,9 @@ def federation() -> None:
 @click.option(
     "--host", "hosts", multiple=True, help="A name of the broker beside localhost; may be repeated."
 )
-@click.option("--replication", default=1, help="Brokers that hold each record: 3 in service.")
+@click.option(
+    "--replication", type=int, help="Brokers that hold each record. [default: as many as there are, up to 3]"
+)
 @founding_options
 def init(
     *,
@@ -38,7 +40,7 @@ def init(
     title: str,
     hosts: Sequence[str],
     bootstrap: str,
-    replication: int,
+    replication: int | None,
     retention_days: int,
     quorums: Sequence[str],
     keys: Sequence[str],

@@ -33,6 +33,9 @@ CHANGE_POLL_S = 0.25
 RETRY_S = 1.0
 """Wait before another try when the cluster is away: it is back 4 s after a crash."""
 
+REASSIGN = "kafka-reassign-partitions.sh, or replication in federation.toml as it is"
+"""What to do about topics on fewer brokers than asked: Kafka's own tool moves records while all goes on."""
+
 log = structlog.get_logger()
 
 
@@ -58,6 +61,7 @@ async def run(folder: Path, *, stopping: asyncio.Event) -> None:
                         log.info(
                             "coordinator.connected", bootstrap=cluster.bootstrap, version=outcome.version
                         )
+                        warn_of_thin_topics(outcome)
                         known, fault = True, None
                     await _change(stopping, federation, signed_at)
                     if await _keep(federation) or federation.bootstrap() != cluster.bootstrap:
@@ -98,6 +102,12 @@ def report(outcome: Outcome) -> None:
             quotas_set=len(outcome.changed.quotas_set),
             files_published=len(outcome.published),
         )
+
+
+def warn_of_thin_topics(outcome: Outcome) -> None:
+    """Log which topics lie on fewer brokers than they should."""
+    if thin := outcome.changed.topics_thin:
+        log.warning("topics.thin", topics=thin, do=f"have them on more brokers: {REASSIGN}")
 
 
 async def _keep(federation: Federation) -> bool:

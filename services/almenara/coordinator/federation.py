@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from almenara.bus.configuration import Ports
+from almenara.bus.ports import addresses, remembered_ports
 from almenara.coordinator import ceremony
 from almenara.coordinator.audiences import amended, new_audience
 from almenara.coordinator.founding import found
@@ -86,7 +86,7 @@ class Federation:
         now: datetime,
         hosts: tuple[str, ...] = (),
         bootstrap: str = "",
-        replication: int = 1,
+        replication: int | None = None,
         title: str = "All members",
         retention_days: int = RETENTION_DAYS,
         thresholds: Thresholds | None = None,
@@ -146,15 +146,18 @@ class Federation:
         """
         if self.settings.bootstrap:
             return self.settings.bootstrap
-        try:
-            ports = msgspec.json.decode((self.folder / "broker" / "ports.json").read_bytes(), type=Ports)
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as exc:
+        ports = remembered_ports(self.folder / "broker")
+        if not ports:
             raise Misconfigured(
                 Code.CONFIGURATION,
                 f"{self.folder}: where is its broker? start it once with: almenara broker run --state "
                 f"{self.folder}; or set bootstrap in federation.toml",
-            ) from exc
-        return f"127.0.0.1:{ports.clients}"
+            )
+        return addresses(ports)
+
+    def embedded_nodes(self) -> int:
+        """Return how many nodes the embedded broker has, 0 if others serve or it was never started."""
+        return 0 if self.settings.bootstrap else len(remembered_ports(self.folder / "broker"))
 
     def signed_at(self) -> int:
         """Return a number that changes whenever a version of the directory is signed."""

@@ -26,13 +26,14 @@ _Replication = Annotated[int, msgspec.Meta(ge=1, le=32_767)]
 class FederationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`federation.toml` as it stands.
 
-    `bootstrap` is empty while the embedded broker of the same folder serves the federation.
+    `bootstrap` is empty while the embedded broker of the same folder serves the federation; `replication`
+    None follows the number of brokers (sync.py).
     """
 
     name: str
     bootstrap: str = ""
     hosts: tuple[str, ...] = ()
-    replication: _Replication = 1
+    replication: _Replication | None = None
     timestamp_interval_s: _Interval = 3600.0
     sync_interval_s: _Interval = 5.0
     quotas: Limits = Limits()
@@ -48,8 +49,8 @@ bootstrap = "{bootstrap}"
 # Names and addresses of the broker beside localhost, for its certificate.
 hosts = [{hosts}]
 
-# Brokers that hold each record: 3 in service, 1 with the embedded broker.
-replication = {replication}
+# Brokers that hold each record. Without this line as many as there are, at most 3; of 3, one may be away.
+{replication}
 
 # How often the directory's timestamp is signed, and how often topics and access lists are compared
 # with the directory.
@@ -79,7 +80,9 @@ def settings_text(settings: FederationSettings) -> str:
         name=settings.name,
         bootstrap=settings.bootstrap,
         hosts=", ".join(f'"{host}"' for host in settings.hosts),
-        replication=settings.replication,
+        replication="# replication = 3"
+        if settings.replication is None
+        else f"replication = {settings.replication}",
         quotas=settings.quotas,
     )
 

@@ -23,7 +23,14 @@ from almenara.bus.admin import Admin
 from almenara.bus.drift import Drift
 from almenara.bus.kafka import Reader, Sender, answers
 from almenara.bus.quotas import DEFAULT_LIMITS, Limits, Quota, client_quotas
-from almenara.bus.topics import AclRule, TopicSettings, directory_settings, stream_acls, stream_topic
+from almenara.bus.topics import (
+    REPLICATION,
+    AclRule,
+    TopicSettings,
+    directory_settings,
+    stream_acls,
+    stream_topic,
+)
 from almenara.bus.turned_away import turn_away
 from almenara.coordinator.lock import locked_async
 from almenara.errors import Code, Unavailable
@@ -120,6 +127,17 @@ def wanted(
     )
 
 
+def replication(asked: int | None, *, brokers: int, before: Synced | None) -> int:
+    """Return how many brokers are to hold each record: what is asked, else as many as there are, up to 3.
+
+    What a cluster was once made to hold so stays: a broker that is away for now changes nothing.
+    """
+    if asked is not None:
+        return asked
+    held = max((topic.replication for topic in before.topics), default=1) if before else 1
+    return max(held, min(REPLICATION, brokers))
+
+
 def turned_away(directory: Directory) -> frozenset[str]:
     """Return the names of the certificates that are revoked, or whose member is not active."""
     return frozenset(
@@ -188,8 +206,11 @@ class Cluster:
         async with locked_async(federation.lock_path):
             files, directory = await asyncio.to_thread(federation.published, now)
             settings = federation.settings
-            want = wanted(directory, replication=settings.replication, now=now, limits=settings.quotas)
             before = _read_synced(federation.folder, cluster.cluster_id)
+            # The cluster names those that answer now; the embedded broker has as many as it was given.
+            brokers = max(cluster.brokers, federation.embedded_nodes())
+            copies = replication(settings.replication, brokers=brokers, before=before)
+            want = wanted(directory, replication=copies, now=now, limits=settings.quotas)
             drift = await self.admin.sync(want.topics, want.acls, want.quotas)
             after = Synced(
                 cluster_id=cluster.cluster_id,

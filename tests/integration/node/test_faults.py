@@ -112,11 +112,13 @@ async def test_a_broker_without_space_ends_and_what_was_accepted_arrives_when_it
         before, meanwhile = new_alert(), new_alert()
         await bo.publish(before)
         await ids_held(uy, sender="BO", until={before.message_id})
-        with disk_full_for([site.broker.pid]):
+        kafka = site.broker.nodes[0].pid
+        assert kafka
+        with disk_full_for([kafka]):
             await bo.publish(meanwhile)
             with pytest.raises(Unavailable, match="Kafka ended") as caught:
                 async with asyncio.timeout(PATIENCE_S):
-                    await site.broker.watch()
+                    await site.broker.keep()
         assert caught.value.code is Code.BROKER_DOWN
         status = await bo.node.status()
         assert not status.broker_answers

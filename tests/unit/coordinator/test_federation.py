@@ -132,6 +132,23 @@ def test_settings_that_cannot_serve_are_named(federation: Federation, text: str,
         Federation.open(federation.folder)
 
 
+@pytest.mark.parametrize("copies", [None, 1, 3])
+def test_replication_follows_the_cluster_unless_it_is_said(tmp_path: Path, copies: int | None) -> None:
+    made = Federation.init(tmp_path / "D", name="ams", now=NOW, replication=copies)
+    assert made.settings.replication == copies
+
+
+def test_three_nodes_of_the_embedded_broker_are_all_made_known(tmp_path: Path) -> None:
+    federation = Federation.init(tmp_path / "D", name="ams", now=NOW)
+    assert federation.embedded_nodes() == 0
+    ports = federation.folder / "broker" / "ports.json"
+    ports.write_text("[[20001,20002],[20003,20004],[20005,20006]]")
+    federation.admit(enrol(tmp_path, "PE", now=NOW), now=NOW)
+    told = federation.published(NOW).directory.bootstrap
+    assert told == "127.0.0.1:20001,127.0.0.1:20003,127.0.0.1:20005"
+    assert federation.embedded_nodes() == 3
+
+
 def test_a_folder_without_settings_is_no_federation(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match="almenara federation init"):
         Federation.open(tmp_path)
@@ -276,10 +293,10 @@ def test_members_admitted_at_once_are_all_in_the_directory(federation: Federatio
 def test_a_moved_broker_is_made_known(tmp_path: Path) -> None:
     federation = Federation.init(tmp_path / "D", name="ams", now=NOW)
     ports = federation.folder / "broker" / "ports.json"
-    ports.write_text("[20001,20002]")
+    ports.write_text("[[20001,20002]]")
     federation.admit(enrol(tmp_path, "PE", now=NOW), now=NOW)
     assert federation.published(NOW).directory.bootstrap == "127.0.0.1:20001"
-    ports.write_text("[20003,20002]")
+    ports.write_text("[[20003,20002]]")
     assert keep_signed(federation, NOW)
     assert federation.published(NOW).directory.bootstrap == "127.0.0.1:20003"
     assert not keep_signed(federation, NOW)
@@ -330,7 +347,7 @@ def test_what_people_must_sign_again_is_said_in_time(
 def test_a_moved_broker_waits_for_the_keys_of_the_targets_and_the_timestamp_does_not(tmp_path: Path) -> None:
     federation = Federation.init(tmp_path / "D", name="ams", now=NOW)
     (federation.folder / "directory" / "keys" / "targets-1.json").unlink()
-    (federation.folder / "broker" / "ports.json").write_text("[20001,20002]")
+    (federation.folder / "broker" / "ports.json").write_text("[[20001,20002]]")
     later = NOW + timedelta(hours=1)
     with pytest.raises(Unavailable, match="almenara directory propose") as caught:
         keep_signed(federation, later)

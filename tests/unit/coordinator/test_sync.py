@@ -12,7 +12,7 @@ from almenara.bus.drift import Drift
 from almenara.bus.quotas import Quota
 from almenara.bus.topics import AclRule, Operation
 from almenara.coordinator.federation import Federation
-from almenara.coordinator.sync import Synced, Wanted, undone, wanted
+from almenara.coordinator.sync import Synced, Wanted, replication, undone, wanted
 from almenara.model.ids import AudienceId, MemberId
 from almenara.trust.directory import AudienceKind, MemberStatus
 from enrolments import enrol
@@ -52,6 +52,35 @@ def test_each_member_of_an_audience_has_a_topic_there(directory: Directory) -> N
         "ams.region.cl",
         "ams.region.pe",
     ]
+
+
+@pytest.mark.parametrize(
+    ("asked", "brokers", "before", "copies"),
+    [
+        (None, 1, None, 1),
+        (None, 2, None, 2),
+        (None, 3, None, 3),
+        (None, 5, None, 3),
+        (None, 2, 3, 3),
+        (None, 3, 1, 3),
+        (2, 3, 3, 2),
+        (5, 5, None, 5),
+    ],
+    ids=["one", "two", "three", "five", "one of three away", "two joined", "less asked", "more asked"],
+)
+def test_records_lie_on_up_to_three_brokers_unless_a_person_asks_otherwise(
+    asked: int | None, brokers: int, before: int | None, copies: int, directory: Directory
+) -> None:
+    held = None
+    if before is not None:
+        want = wanted(directory, replication=before, now=NOW)
+        held = Synced(cluster_id="C", topics=want.topics, acls=want.acls)
+    assert replication(asked, brokers=brokers, before=held) == copies
+
+
+def test_a_thin_topic_is_no_change() -> None:
+    assert not Drift(topics_thin=("ams.region.pe",))
+    assert Drift(topics_thin=("ams.region.pe",), topics_created=("ams.region.ar",))
 
 
 def test_a_topic_keeps_a_day_longer_than_its_audience(directory: Directory) -> None:

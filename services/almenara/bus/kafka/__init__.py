@@ -8,10 +8,11 @@ the old until `renew`.
 from __future__ import annotations
 
 from almenara.bus.kafka.connection import REQUEST_TIMEOUT_S, answers, require_answer
+from almenara.bus.kafka.insync import in_sync
 from almenara.bus.kafka.reader import Reader
 from almenara.bus.kafka.sender import Sender
 from almenara.bus.kafka.unpacking import refuse_compressed_records
 
 refuse_compressed_records()
 
-__all__ = ["REQUEST_TIMEOUT_S", "Reader", "Sender", "answers", "require_answer"]
+__all__ = ["REQUEST_TIMEOUT_S", "Reader", "Sender", "answers", "in_sync", "require_answer"]

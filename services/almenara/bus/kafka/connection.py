@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 REQUEST_TIMEOUT_S = 10.0
 """Wait for one answer of the broker: it takes milliseconds, a restart 5 s."""
 
+METADATA_AGE_S = 60.0
+"""How often a client asks anew which brokers there are: it must know others before its last one goes."""
+
 _LET_GO_S = 0.02
 
 # ApiVersions, version 0, correlation 1, of no client in particular: every broker answers it.
@@ -36,13 +39,19 @@ _START_GRACE_S = 1.0
 
 
 async def answers(bootstrap: str, context: ssl.SSLContext, *, timeout_s: float = 2.0) -> bool:
-    """Tell whether a broker answers a request over TLS at that address."""
-    host, port = bootstrap.rsplit(":", 1)
+    """Tell whether a broker answers a request over TLS at one of the addresses, each within that time."""
+    for host, port in _addresses(bootstrap):
+        if await _answers(host, port, context, timeout_s):
+            return True
+    return False
+
+
+async def _answers(host: str, port: int, context: ssl.SSLContext, timeout_s: float) -> bool:
     try:
         async with asyncio.timeout(timeout_s):
             opened = await create_conn(
                 host,
-                int(port),
+                port,
                 client_id="almenara-probe",
                 security_protocol="SSL",
                 ssl_context=context,
@@ -55,37 +64,45 @@ async def answers(bootstrap: str, context: ssl.SSLContext, *, timeout_s: float =
 
 
 async def require_answer(bootstrap: str, context: ssl.SSLContext, *, timeout_s: float = 2.0) -> None:
-    """Return if a broker answers a request over TLS at that address.
+    """Return if a broker answers a request over TLS at one of the addresses.
 
-    Raises Refused BROKER_REFUSES if it ends the connection of this certificate before its first
+    Raises Refused BROKER_REFUSES if one ends the connection of this certificate before its first
     answer, Unavailable BROKER_DOWN if nobody answers.
     """
     if await answers(bootstrap, context, timeout_s=timeout_s):
         return
-    host, port = bootstrap.rsplit(":", 1)
-    try:
-        async with asyncio.timeout(timeout_s):
-            reader, writer = await asyncio.open_connection(host, int(port), ssl=context)
-            try:
-                writer.write(_ASK_VERSIONS)
-                ended = not await reader.read(1)
-            except OSError:
-                ended = True  # told over TLS why, as with an expired certificate
-            finally:
-                writer.transport.abort()
-    except (OSError, TimeoutError):
-        ended = False
-    if ended:
-        raise Refused(
-            Code.BROKER_REFUSES,
-            f"broker {bootstrap}: it turns this certificate away; it was revoked, or the member is out, ask "
-            "the coordinator",
-        )
+    for host, port in _addresses(bootstrap):
+        if await _turns_away(host, port, context, timeout_s):
+            raise Refused(
+                Code.BROKER_REFUSES,
+                f"broker {bootstrap}: it turns this certificate away; it was revoked, or the member is out, "
+                "ask the coordinator",
+            )
     raise Unavailable(
         Code.BROKER_DOWN,
         f"broker {bootstrap}: does not answer; see that it runs and the network reaches it, what is accepted "
         "meanwhile waits",
     )
+
+
+def _addresses(bootstrap: str) -> list[tuple[str, int]]:
+    pairs = (address.rsplit(":", 1) for address in bootstrap.split(","))
+    return [(host, int(port)) for host, port in pairs]
+
+
+async def _turns_away(host: str, port: int, context: ssl.SSLContext, timeout_s: float) -> bool:
+    try:
+        async with asyncio.timeout(timeout_s):
+            reader, writer = await asyncio.open_connection(host, port, ssl=context)
+            try:
+                writer.write(_ASK_VERSIONS)
+                return not await reader.read(1)
+            except OSError:
+                return True  # told over TLS why, as with an expired certificate
+            finally:
+                writer.transport.abort()
+    except (OSError, TimeoutError):
+        return False
 
 
 async def to_the_end(closing: Coroutine[Any, Any, None]) -> None:
@@ -171,4 +188,5 @@ def connection(bootstrap: str, context: ssl.SSLContext, client_id: str, timeout_
         "security_protocol": "SSL",
         "ssl_context": context,
         "request_timeout_ms": int(timeout_s * 1000),
+        "metadata_max_age_ms": int(METADATA_AGE_S * 1000),
     }

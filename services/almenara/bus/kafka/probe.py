@@ -9,7 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aiokafka import AIOKafkaClient
-from aiokafka.errors import TopicAuthorizationFailedError, UnknownTopicOrPartitionError, for_code
+from aiokafka.errors import (
+    LeaderNotAvailableError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
+from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.produce import ProduceRequest
 
 from almenara.bus.kafka.connection import REQUEST_TIMEOUT_S, connection, named, start
@@ -41,8 +47,7 @@ async def writable(
         client = AIOKafkaClient(**connection(bootstrap, context, "almenara-probe", request_timeout_s))
         await start(client.bootstrap(), client.close)
         try:
-            for topic in topics:
-                node = client.get_random_node()
+            for topic, node in (await _leaders(client, topics)).items():
                 content = [(topic, [(0, _NO_RECORDS)])]
                 request = ProduceRequest(None, _ALL_REPLICAS, int(request_timeout_s * 1000), content)
                 ((_, ((_, error, *_),)),) = (await client.send(node, request)).topics
@@ -53,3 +58,14 @@ async def writable(
         finally:
             await client.close()
     return frozenset(found)
+
+
+async def _leaders(client: AIOKafkaClient, topics: Collection[str]) -> dict[str, int]:
+    """Return the leader of each topic that is shown to us: no other broker takes what is written to it."""
+    request = MetadataRequest(sorted(topics), allow_auto_topic_creation=False)
+    shown = (await client.send(client.get_random_node(), request)).topics
+    leaders = {topic: partitions[0][2] for error, topic, _, partitions in shown if not error}
+    for topic, leader in leaders.items():
+        if leader < 0:
+            raise LeaderNotAvailableError(topic)
+    return leaders

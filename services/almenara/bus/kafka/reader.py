@@ -3,12 +3,14 @@
 The fetcher of aiokafka says nothing of a topic that it may not read, or that has gone: it asks for
 metadata in a loop and returns no records. So every topic is probed before it is assigned, and looked
 at again when a poll stays empty. aiokafka itself recovers from a restart of the broker, which comes
-back at the same address.
+back at the same address, and follows a topic to its next leader.
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import structlog
@@ -17,6 +19,7 @@ from aiokafka.errors import (
     InvalidTopicError,
     KafkaConnectionError,
     LeaderNotAvailableError,
+    NodeNotReadyError,
     NoError,
     OffsetOutOfRangeError,
     TopicAuthorizationFailedError,
@@ -324,7 +327,11 @@ class Reader:
                 )
                 await start(client.bootstrap(), client.close)
                 self._client = client
-        return await self._client.send(self._client.get_random_node() if node is None else node, request)
+        if node is None:
+            return await _ask_any(self._client, request)
+        if self._client.cluster.broker_metadata(node) is None:
+            await self._client.force_metadata_update()  # it joined after we did
+        return await self._client.send(node, request)
 
     async def _move(self, topic: str, offset: int | None) -> None:
         if offset is None:
@@ -395,6 +402,16 @@ class Reader:
         if self._consumer is not None:
             consumer, self._consumer = self._consumer, None
             await to_the_end(stop_consumer(consumer))
+
+
+async def _ask_any(client: AIOKafkaClient, request: object) -> Any:  # noqa: ANN401 - aiokafka has no types
+    """Ask any broker; one that has just gone sends us to the next."""
+    nodes = [broker.nodeId for broker in client.cluster.brokers()]
+    random.shuffle(nodes)
+    for node in nodes[1:]:
+        with suppress(NodeNotReadyError, KafkaConnectionError):
+            return await client.send(node, request)
+    return await client.send(nodes[0], request)
 
 
 def _received(record: Any) -> Received:  # noqa: ANN401 - aiokafka has no types
