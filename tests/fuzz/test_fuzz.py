@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 DRIVER = Path(__file__).with_name("driver.py")
-SECONDS, RUNS = 2, 500
+SECONDS, RUNS = 1, 250
 """Each target's share: enough for its kept inputs and a first look beyond them."""
 
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from base64 import b64decode
 from typing import TYPE_CHECKING
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
 from almenara.errors import Code, DirectoryRefused, Misconfigured
+from almenara.trust import keyfile
+from almenara.trust.keyfile import SCRYPT_N
 from almenara.trust.keys import (
     SealingKey,
     SigningKey,
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PASSPHRASE = b"a long sentence that an officer remembers"
+SEALED = ("salt", "nonce", "secret")
 SUITE = Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 
 
@@ -110,6 +115,19 @@ def test_a_passphrase_hides_the_key_and_neither_kind_shows_it_in_its_repr(tmp_pa
     path = tmp_path / "signing.json"
     create_signing_key(path, passphrase=PASSPHRASE)
     assert json.loads(path.read_bytes())["protection"] == "scrypt-131072-8-1+aes-256-gcm"
+
+
+def test_a_guess_at_a_passphrase_costs_what_the_format_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keyfile, "SCRYPT_N", SCRYPT_N)
+    path = tmp_path / "signing.json"
+    created = create_signing_key(path, passphrase=PASSPHRASE)
+    held = {name: b64decode(text) for name, text in json.loads(path.read_bytes()).items() if name in SEALED}
+    key = hashlib.scrypt(PASSPHRASE, salt=held["salt"], n=131_072, r=8, p=1, maxmem=2**28, dklen=32)
+    bound = f"almenara-key-v1/signing/{created.key_id.hex()}".encode()
+    secret = AESGCM(key).decrypt(held["nonce"], held["secret"], bound)
+    assert SigningKey(Ed25519PrivateKey.from_private_bytes(secret)).key_id == created.key_id
 
 
 def edited(**changes: object) -> Callable[[Path], None]:
