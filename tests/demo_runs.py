@@ -54,7 +54,7 @@ def run_demo(folder: Path, *arguments: str, timeout_s: float) -> Ran:
     """Run a demonstration in a folder to its end."""
     before = _processor_s()
     ended = almenara("demo", "--state", str(folder), *arguments, timeout_s=timeout_s)
-    assert ended.stderr == ""
+    assert ended.stderr == "", ended.stderr
     return Ran(folder, ended.returncode, ended.stdout.splitlines(), _processor_s() - before)
 
 

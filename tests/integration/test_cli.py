@@ -58,7 +58,7 @@ class Town:
             check=False,
         )
         assert ended.returncode == status, (line, ended.stdout, ended.stderr)
-        assert "Traceback" not in ended.stderr
+        assert "Traceback" not in ended.stderr, ended.stderr
         self.err = ended.stderr
         return ended.stdout
 
