@@ -61,7 +61,14 @@ async def arriving(file: BinaryIO) -> AsyncIterator[Document]:
     arrived: asyncio.Queue[Document | AlmenaraError | None] = asyncio.Queue(READ_AHEAD)
 
     def hand_over(what: Document | AlmenaraError | None) -> None:
-        asyncio.run_coroutine_threadsafe(arrived.put(what), loop).result()
+        putting = arrived.put(what)
+        try:
+            asyncio.run_coroutine_threadsafe(putting, loop).result()
+        except RuntimeError as exc:
+            putting.close()
+            if not loop.is_closed():
+                raise
+            raise CancelledError from exc
 
     def read() -> None:
         with suppress(CancelledError):  # nobody listens any more

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -113,3 +114,24 @@ async def test_a_refusal_arrives_after_the_messages_before_it() -> None:
     assert (await anext(arrivals)).place == "line 1"
     with pytest.raises(MessageRefused):
         await anext(arrivals)
+
+
+def test_a_text_that_comes_when_the_command_has_ended_is_dropped_in_silence(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as pipe:
+        asyncio.run(first_of(pipe, writing))
+        [thread] = [each for each in threading.enumerate() if each.name == "documents"]
+        os.write(writing, b'{"a": 2}\n')
+        os.close(writing)
+        thread.join(timeout=60)
+        assert not thread.is_alive()
+    assert capfd.readouterr().err == ""
+
+
+async def first_of(pipe: BinaryIO, writing: int) -> None:
+    os.write(writing, b'{"a": 1}\n')
+    async for document in arriving(pipe):
+        assert document.text == b'{"a": 1}\n'
+        return
