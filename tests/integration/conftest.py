@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 DEAREST = (
-    *("test_cli.py", "test_demo.py", "test_node.py", "test_faults.py", "test_rasff_demo.py"),
+    *("test_cli.py", "test_node.py", "test_faults.py"),
     *("coordinator", "bus"),
 )
 """What takes longest begins first, so that two workers end at about the same time."""

@@ -131,7 +131,7 @@ async def test_a_broker_without_space_ends_and_what_was_accepted_arrives_when_it
 async def test_a_store_that_another_program_locks_is_named_and_goes_on(
     site: NodeSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("almenara.store.database.BUSY_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("almenara.store.sqlite.BUSY_TIMEOUT_S", 0.3)
     alert, theirs = new_alert(), new_alert()
     async with connected(site, "UY", "BO") as (uy, bo):
         with closing(sqlite3.connect(site["UY"].store_path, isolation_level=None)) as holder:
