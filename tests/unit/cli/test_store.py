@@ -18,7 +18,6 @@ from almenara.store import outbox as outboxes
 from almenara.store.database import Store
 from almenara.store.lease import lease
 from almenara.store.tables import SCHEMA_VERSION, outbox
-from almenara.trust import keyfile
 from unit.cli.member_site import message
 from unit.cli.test_bad_input import one_line
 
@@ -29,11 +28,6 @@ if TYPE_CHECKING:
 
     from almenara.store.place import Database
     from unit.cli.member_site import MemberSite
-
-
-@pytest.fixture(autouse=True)
-def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keyfile, "SCRYPT_N", 2**4)
 
 
 @pytest.fixture

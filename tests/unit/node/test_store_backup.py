@@ -20,7 +20,6 @@ from almenara.store import highwater, inbox, outbox, views
 from almenara.store.database import Store
 from almenara.store.dump import POSITIONS_SKIPPED
 from almenara.store.lease import lease
-from almenara.trust import keyfile
 from unit.store.rows import REGION, message_row, own_head, says
 from unit.trust.federation import DAY, NOW
 
@@ -31,11 +30,6 @@ if TYPE_CHECKING:
     from almenara.node.store_backup import Restored
 
 UNDER = b"a long sentence in a safe"
-
-
-@pytest.fixture(autouse=True)
-def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keyfile, "SCRYPT_N", 2**4)
 
 
 @pytest.fixture
@@ -213,7 +207,6 @@ def test_a_crash_while_it_is_put_in_place_leaves_the_present_store_or_the_restor
     with pytest.raises(KeyboardInterrupt):
         restored(settings, file)
     monkeypatch.undo()
-    monkeypatch.setattr(keyfile, "SCRYPT_N", 2**4)
     assert look(settings) == before
     restored(settings, file, at=NOW + DAY)
     assert look(settings)[0].fresh_epoch

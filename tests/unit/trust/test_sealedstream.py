@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from almenara.errors import Code, Misconfigured
-from almenara.trust import keyfile
 from almenara.trust.sealedstream import PIECE_MAX, opened, read_line, sealed
 
 if TYPE_CHECKING:
@@ -16,11 +15,6 @@ if TYPE_CHECKING:
 
 PIECES = [b"first", b"", b"third" * 1000]
 UNDER = b"a long sentence"
-
-
-@pytest.fixture(autouse=True)
-def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keyfile, "SCRYPT_N", 2**4)
 
 
 @pytest.fixture
