@@ -71,10 +71,12 @@ async def test_a_full_disk_has_its_name_and_everything_goes_on_once_there_is_spa
         [MemberSettings], AbstractContextManager[Callable[[NodeProcess], AbstractContextManager[None]]]
     ],
 ) -> None:
-    before, refused, theirs, after = (new_alert() for _ in range(4))
+    earlier, before, refused, theirs, after = (new_alert() for _ in range(5))
     with disk(site["UY"]) as full, NodeProcess(site["UY"]) as node:
         children = node.ready().children
         async with connected(site, "UY", "BO") as (uy, bo):
+            await bo.publish(earlier)
+            await ids_held(uy, sender="BO", until={earlier.message_id})  # its subscriber has opened the store
             await uy.publish(before)
             with full(node):
                 with pytest.raises(Unavailable) as caught:
