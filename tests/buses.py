@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import almenara
 from almenara.model.ids import REGION
-from almenara.store.views import InboxFilter
+from almenara.store.wanted import InboxFilter
 from patience import PATIENCE_S, until
 
 if TYPE_CHECKING:

@@ -25,10 +25,9 @@ from almenara.model.codes import Area, Kind
 from almenara.model.ids import REGION, audience_id, member_id
 from almenara.model.json import parse_message_object, shaped
 from almenara.model.messages import Message
-from almenara.node.node import sole_node
 from almenara.node.remote import RemoteNode
 from almenara.node.settings import MemberSettings, load_settings
-from almenara.store.views import LEVELS, InboxFilter
+from almenara.store.wanted import LEVELS, InboxFilter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping, Sequence
@@ -216,6 +215,9 @@ async def _enter(settings: MemberSettings, stack: AsyncExitStack) -> Node:
 @asynccontextmanager
 async def _in_process(settings: MemberSettings) -> AsyncIterator[Node]:
     """Run the whole node while the caller works; a crash of it ends the caller's work too."""
+    # What a whole node takes is slow to import, and whoever asks one that runs needs none of it.
+    from almenara.node.node import sole_node
+
     async with sole_node(settings) as node:
         if node.service is None:
             raise AssertionError(str(settings.file))

@@ -34,7 +34,7 @@ from almenara.store import dump, inbox, outbox, tally, views, witness  # noqa: E
 from almenara.store.database import Store  # noqa: E402
 from almenara.store.inbox import ChainRow  # noqa: E402
 from almenara.store.tally import Tally  # noqa: E402
-from almenara.store.views import InboxFilter  # noqa: E402
+from almenara.store.wanted import InboxFilter  # noqa: E402
 from unit.store.rows import AR, PE, REGION, a_hash, message_row, statement_row  # noqa: E402
 from unit.trust.federation import NOW, directory  # noqa: E402
 

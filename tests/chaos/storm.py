@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from almenara.errors import Unavailable
 from almenara.model.ids import MemberId
 from almenara.node.answers import StreamState
-from almenara.store.views import InboxFilter
+from almenara.store.wanted import InboxFilter
 from chaos.auditor import judge, misshown
 from chaos.flow import Flow
 from chaos.load import Callers, Follower

@@ -15,7 +15,7 @@ import msgspec
 
 from almenara.errors import AlmenaraError
 from almenara.trust.enrolment import ENROLMENT_TYPE, EnrolmentSignature, SignedEnrolment
-from almenara.trust.exported import ExportedRecord
+from almenara.trust.exportfile import ExportedRecord
 from almenara.trust.signer import make_statement, sign_record
 from almenara.wire.padding import BATCH_MAX
 from almenara.wire.records import (

@@ -30,7 +30,8 @@ from almenara.trust.admit import (
     unwrap_sender_key,
 )
 from almenara.trust.enrolment import read_enrolment, verify_enrolment
-from almenara.trust.exported import parse_exported, verify_exported
+from almenara.trust.exported import verify_exported
+from almenara.trust.exportfile import parse_exported
 from almenara.trust.keybackup import read_backup
 from almenara.trust.keys import load_sealing_key, load_signing_key
 from almenara.trust.proposal import merged, parse_proposal

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from almenara.trust.admission import Admission
-from almenara.trust.exported import ExportedRecord
+from almenara.trust.exportfile import ExportedRecord
 from almenara.trust.keybackup import BackupHeader
 from almenara.trust.proposal import Part, Proposal, RoleSignature
 from almenara.trust.renewal import make_renewal

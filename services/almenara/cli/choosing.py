@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from almenara.node.answers import Item
     from almenara.node.service import Node
-    from almenara.store.views import InboxFilter
+    from almenara.store.wanted import InboxFilter
 
 
 def filters(command: Callable[..., Any]) -> Callable[..., Any]:

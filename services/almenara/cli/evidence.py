@@ -12,7 +12,7 @@ from almenara.cli.options import member_config
 from almenara.cli.verify import verify
 
 if TYPE_CHECKING:
-    from almenara.trust.exported import ExportedRecord
+    from almenara.trust.exportfile import ExportedRecord
 
 
 @click.group()

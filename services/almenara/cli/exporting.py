@@ -11,7 +11,8 @@ from almenara.errors import Code, Misconfigured
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from almenara.trust.exported import ExportedRecord, VerifiedExport
+    from almenara.trust.exported import VerifiedExport
+    from almenara.trust.exportfile import ExportedRecord
 
 
 def write_export(record: ExportedRecord, target: Path) -> VerifiedExport:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from almenara.node.answers import Item, Page
     from almenara.node.service import Node
     from almenara.node.settings import MemberSettings
-    from almenara.store.views import InboxFilter
-    from almenara.trust.exported import ExportedRecord
+    from almenara.store.wanted import InboxFilter
+    from almenara.trust.exportfile import ExportedRecord
 
 LOOK_S = 10.0
 """How long the node is asked to wait for the next message before it is asked again."""

@@ -36,7 +36,8 @@ def verify(*, file: Path, root_fingerprint: str, lang: str | None, output: str) 
       almenara evidence verify e.bin --root-fingerprint 5f2a...
     """
     from almenara.cli.proof import proof_page, proof_report, proof_row
-    from almenara.trust.exported import parse_exported, verify_exported
+    from almenara.trust.exported import verify_exported
+    from almenara.trust.exportfile import parse_exported
 
     fingerprint = _fingerprint(root_fingerprint)
     verified = verify_exported(parse_exported(_read(file)), fingerprint=fingerprint)
@@ -53,7 +54,7 @@ def verify(*, file: Path, root_fingerprint: str, lang: str | None, output: str) 
 
 
 def _read(file: Path) -> bytes:
-    from almenara.trust.exported import EXPORT_MAX
+    from almenara.trust.exportfile import EXPORT_MAX
 
     try:
         with file.open("rb") as opened:

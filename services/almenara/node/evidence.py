@@ -17,7 +17,7 @@ from almenara.node.opening import Found, open_found
 from almenara.store import inbox, outbox, quarantine
 from almenara.trust.admit import admit_link
 from almenara.trust.evidence import receipts_in, verify_rival
-from almenara.trust.exported import Receipted
+from almenara.trust.exportfile import Receipted
 from almenara.wire.chain import Place
 from almenara.wire.records import parse_record, parse_statement, statement_hash, without_content
 

@@ -36,7 +36,8 @@ from almenara.node.page import PAGE_MAX, item_of, page_of
 from almenara.store import directory as directory_row
 from almenara.store import outbox, quarantine, views, witness
 from almenara.trust.continuity import TrustedDirectory
-from almenara.trust.exported import ExportedRecord, directory_files
+from almenara.trust.exported import directory_files
+from almenara.trust.exportfile import ExportedRecord
 from almenara.wire.avro import canonical_form
 from almenara.wire.messages import encode_batch
 from almenara.wire.padding import choose_bucket
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
     from almenara.publisher.publisher import Publisher
     from almenara.store.database import Store
     from almenara.store.outbox import Outgoing
-    from almenara.store.views import InboxFilter
+    from almenara.store.wanted import InboxFilter
     from almenara.trust.admission import MemberCertificate
 
 LOOK_S = 0.05

@@ -32,8 +32,8 @@ from almenara.node.answers import (
     parse_item,
 )
 from almenara.node.service import Node
-from almenara.store.views import InboxFilter
-from almenara.trust.exported import ExportedRecord
+from almenara.store.wanted import InboxFilter
+from almenara.trust.exportfile import ExportedRecord
 
 if TYPE_CHECKING:
     from almenara.model.ids import MemberId

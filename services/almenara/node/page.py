@@ -16,7 +16,8 @@ from almenara.wire.messages import decode_message
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from almenara.store.views import InboxEntry, InboxFilter
+    from almenara.store.views import InboxEntry
+    from almenara.store.wanted import InboxFilter
 
 PAGE_MAX = 1000
 """Items a page: at 1 KB each a megabyte of JSON."""

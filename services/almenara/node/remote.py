@@ -36,8 +36,8 @@ if TYPE_CHECKING:
         StreamView,
     )
     from almenara.node.operations import Operation
-    from almenara.store.views import InboxFilter
-    from almenara.trust.exported import ExportedRecord
+    from almenara.store.wanted import InboxFilter
+    from almenara.trust.exportfile import ExportedRecord
 
 A = TypeVar("A")
 Q = TypeVar("Q", bound=operations.Question)

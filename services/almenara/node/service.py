@@ -21,8 +21,8 @@ if TYPE_CHECKING:
         Quarantined,
         StreamView,
     )
-    from almenara.store.views import InboxFilter
-    from almenara.trust.exported import ExportedRecord
+    from almenara.store.wanted import InboxFilter
+    from almenara.trust.exportfile import ExportedRecord
 
 
 class Node(Protocol):

@@ -14,9 +14,9 @@ import msgspec
 
 from almenara.errors import Code, Misconfigured, Refused
 from almenara.model.ids import MemberId, federation_name, member_id
-from almenara.publisher.publisher import PublisherSettings
+from almenara.publisher.settings import PublisherSettings
 from almenara.store.place import Database, Place, database, holds_password
-from almenara.subscriber.subscriber import SubscriberSettings
+from almenara.subscriber.settings import SubscriberSettings
 from almenara.trust.replacement import finish
 
 if TYPE_CHECKING:

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
     from almenara.store.outbox import OwnHead
 
-CHECKPOINT_INTERVAL_S = 86_400.0
-"""How long a statement goes without a checkpoint: a day, so that one costs little and covers much."""
-
 LOOK_INTERVAL_S = 60.0
 """How often the publisher looks whether a checkpoint is due; a minute is nothing beside a day."""
 

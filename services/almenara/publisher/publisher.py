@@ -16,17 +16,16 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-import msgspec
 import structlog
 
 from almenara import clock
 from almenara.crash import Point, crash_point
 from almenara.errors import AlmenaraError, Code, Misconfigured, Refused, Unavailable
 from almenara.publisher.accept import accept, may_confirm
-from almenara.publisher.checkpoints import CHECKPOINT_INTERVAL_S, LOOK_INTERVAL_S, due
+from almenara.publisher.checkpoints import LOOK_INTERVAL_S, due
 from almenara.publisher.commit import commit
 from almenara.publisher.receipts import confirm_what_was_received
-from almenara.publisher.room import OUTBOX_MAX_BYTES, Queue, outbox_full
+from almenara.publisher.room import Queue, outbox_full
 from almenara.publisher.sealing import Sealer
 from almenara.publisher.sending import Sending
 from almenara.publisher.settling import Settling
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
     from almenara.model.ids import AudienceId, MemberId
     from almenara.model.messages import Message
     from almenara.publisher.groups import Accepted, Group
+    from almenara.publisher.settings import PublisherSettings
     from almenara.store.database import Store
     from almenara.store.outbox import Outgoing, OwnHead
     from almenara.trust.directory import Directory
@@ -58,23 +58,6 @@ MARK_INTERVAL_S = 1.0
 """How soon what the broker took is marked at rest; under load the marks ride with the next commit."""
 
 log = structlog.get_logger()
-
-
-class PublisherSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Intervals of a publisher, in seconds; the defaults are the federation's (DESIGN 3 and 5).
-
-    `outbox_max_bytes` bounds what of each stream waits on disk for the broker.
-    """
-
-    heartbeat_interval_s: float = 30.0
-    heartbeat_grace_s: float = 30.0
-    receipt_interval_s: float = 5.0
-    unconfirmed_after_s: float = 120.0
-    store_poll_s: float = 0.1
-    retry_s: float = 0.5
-    drain_s: float = 5.0
-    checkpoint_interval_s: float = CHECKPOINT_INTERVAL_S
-    outbox_max_bytes: int = OUTBOX_MAX_BYTES
 
 
 class Publisher:

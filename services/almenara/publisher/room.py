@@ -24,10 +24,6 @@ WAITING_BYTES_MAX = 16 * 1024 * 1024
 
 WAITING_RETRY_S = 2.0
 
-OUTBOX_MAX_BYTES = 1024 * 1024 * 1024
-"""Bytes of one stream that may wait on disk for the broker: a week of an alert every 3 s, at the 5 KiB that
-a short one takes once sealed. Whoever has the disk may set more (`publisher.outbox_max_bytes`)."""
-
 FULL_RETRY_S = 30.0
 """When to offer a message again where the broker must take what waits first: an absence takes minutes."""
 

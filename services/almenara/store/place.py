@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import ClassVar
-
-from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from typing import TYPE_CHECKING, ClassVar
 
 from almenara.errors import Code, Misconfigured
 from almenara.hidden import Hiding
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
 
 DRIVER = "postgresql+psycopg"
 
@@ -42,6 +42,8 @@ class Database(Hiding, frozen=True, kw_only=True):
 
     def parsed(self) -> URL:
         """Return the URL as SQLAlchemy wants it."""
+        from sqlalchemy import make_url
+
         return make_url(self.url).set(drivername=DRIVER)
 
 
@@ -51,10 +53,8 @@ Place = Path | Database
 
 def holds_password(url: str) -> bool:
     """Tell whether a URL holds a password."""
-    try:
-        return make_url(url).password is not None if url else False
-    except (ArgumentError, ValueError):
-        return False
+    parsed = _parse(url) if url else None
+    return parsed is not None and parsed.password is not None
 
 
 def database(url: str, folder: Path | None = None) -> Database:
@@ -62,27 +62,38 @@ def database(url: str, folder: Path | None = None) -> Database:
 
     Raises Misconfigured CONFIGURATION, whose text shows nothing of it.
     """
-    parsed = None
-    try:
-        parsed = make_url(url)
-        known = parsed.drivername in SCHEMES and parsed.database is not None
-        plain = (
-            known
-            and "password" not in parsed.query
-            and _HOST.fullmatch(parsed.host or "")
-            and all(_NAME.fullmatch(part) for part in (parsed.username or "-", parsed.database or ""))
-        )
-    except (ArgumentError, ValueError):
-        plain = None  # their text may show the password
-    if parsed is None or not plain:
+    parsed = _parse(url)
+    if parsed is None or not _is_plain(parsed):
         raise Misconfigured(
             Code.CONFIGURATION,
             "store: not the URL of a PostgreSQL database; write postgresql://USER@HOST:5432/DATABASE, and a"
             " password, with / and @ in it as %2F and %40, into the file that ?passfile= names",
-        ) from None
+        )
     files = {key: str((folder or Path()) / _file(parsed, key)) for key in _FILES if _file(parsed, key)}
     absolute = parsed.update_query_dict(files)
     return Database(url=absolute.render_as_string(hide_password=False), name=_name(parsed))
+
+
+def _parse(url: str) -> URL | None:
+    """Return what a URL says, None if it is none; SQLAlchemy is slow to import, and most stores are files."""
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        return make_url(url)
+    except (ArgumentError, ValueError):
+        return None  # their text may show the password
+
+
+def _is_plain(url: URL) -> bool:
+    """Tell whether it is of a PostgreSQL database, with nothing in it that may be a piece of a password."""
+    return (
+        url.drivername in SCHEMES
+        and url.database is not None
+        and "password" not in url.query
+        and _HOST.fullmatch(url.host or "") is not None
+        and all(_NAME.fullmatch(part) for part in (url.username or "-", url.database))
+    )
 
 
 def _file(url: URL, key: str) -> str:
@@ -93,7 +104,4 @@ def _file(url: URL, key: str) -> str:
 def _name(url: URL) -> str:
     """Return the URL of a place without password, and of its options only the host, where it stands there."""
     host = {key: value for key, value in url.query.items() if key == "host" and not url.host}
-    shown = URL.create(
-        "postgresql", username=url.username, host=url.host, port=url.port, database=url.database, query=host
-    )
-    return shown.render_as_string()
+    return url._replace(drivername="postgresql", password=None, query=host).render_as_string()

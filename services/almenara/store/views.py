@@ -8,10 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, func, literal, or_,
 from almenara.model.codes import Kind
 from almenara.store.inbox import MessageRow
 from almenara.store.tables import message, outgoing
-
-LEVELS = ("LOW", "MEDIUM", "HIGH", "CRITICAL")
-"""Risk levels, lowest first: a filter by level means that level or higher."""
-
+from almenara.store.wanted import LEVELS, InboxFilter
 
 PREFIX_MIN = 4
 """Digits of an id that count as its beginning; fewer would hide a reference behind chance."""
@@ -22,18 +19,6 @@ FOUND_MAX = 50
 
 ID_DIGITS = 32
 _HEX = frozenset("0123456789abcdef")
-
-
-class InboxFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which messages are wanted; an empty field wants all."""
-
-    areas: tuple[str, ...] = ()
-    min_level: str = ""
-    hs_prefixes: tuple[str, ...] = ()
-    origins: tuple[str, ...] = ()
-    senders: tuple[str, ...] = ()
-    kinds: tuple[str, ...] = ()
-    audiences: tuple[str, ...] = ()
 
 
 class InboxEntry(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,7 +16,6 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
 import structlog
 
 from almenara import clock
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from almenara.model.ids import MemberId, Stream
     from almenara.store.database import Store
     from almenara.subscriber.directory import DirectoryFollower
+    from almenara.subscriber.settings import SubscriberSettings
     from almenara.subscriber.state import Seek
     from almenara.trust.directory import Directory
     from almenara.trust.heldkeys import HeldKeys
@@ -55,23 +55,6 @@ class Fetched(NamedTuple):
 
     records: Sequence[tuple[Stream, Received]] = ()
     to_come: Mapping[Stream, int] = MappingProxyType({})
-
-
-class SubscriberSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Intervals of a subscriber, in seconds; the defaults are the federation's (DESIGN 3 and 4)."""
-
-    gap_wait_s: float = 60.0
-    reset_delay_s: float = 86_400.0
-    first_directory_wait_s: float = 10.0
-    directory_poll_s: float = 1.0
-    probe_interval_s: float = 5.0
-    poll_s: float = 0.2
-    fetch_min_bytes: int = 1
-    fetch_wait_s: float = 0.5
-    request_timeout_s: float = 10.0
-    retry_s: float = 0.5
-    withheld_after_s: float = 30.0
-    watch_interval_s: float = 2.0
 
 
 class _Due(NamedTuple):

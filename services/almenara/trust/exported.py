@@ -17,18 +17,15 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 from tuf.api.metadata import Metadata, Root, Targets
 from tuf.api.serialization import DeserializationError
 
-from almenara.clock import is_usable
-from almenara.errors import Code, DirectoryRefused, RecordRefused, Refused, StatementRefused, Unavailable
-from almenara.hidden import Hiding
-from almenara.model.ids import AudienceId, MemberId, Stream, audience_id, member_id
+from almenara.errors import Code, DirectoryRefused, RecordRefused, StatementRefused, Unavailable
+from almenara.model.ids import MemberId
 from almenara.trust.admit import OpenedMessage, VerifiedLink, VerifiedStatement, admit_link
 from almenara.trust.directory import Directory
 from almenara.trust.evidence import (
@@ -40,6 +37,7 @@ from almenara.trust.evidence import (
     verify_receipt,
     verify_rival,
 )
+from almenara.trust.exportfile import SUBJECT
 from almenara.trust.refresh import METADATA, published_name, refresh, root_fingerprint
 from almenara.trust.targets import build_directory
 from almenara.wire.avro import sha256_hex
@@ -48,68 +46,8 @@ from almenara.wire.records import parse_record
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from almenara.trust.exportfile import ExportedRecord
     from almenara.wire.messages import Batch
-
-EXPORT_MAX = 64 * 1024 * 1024
-"""Bytes of an exported record: 1 MB of record and 192 members of 6 KiB, in base64, are below 4 MiB."""
-
-FORMAT: Literal["almenara record 1"] = "almenara record 1"
-
-_SUBJECT = "exported record"
-
-
-class Receipted(Hiding, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A receipt in the file: whose it is, its statement's record, and the key of that one statement."""
-
-    hidden: ClassVar = frozenset({"k_s"})
-
-    member: MemberId
-    record: bytes
-    k_s: bytes
-
-
-class ExportedRecord(Hiding, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the file says; nothing of it is proven before `verify_exported`.
-
-    `directory_at` is when the exporter's node verified these directory files, `k_s` the key of this
-    one statement if its content is disclosed.
-    """
-
-    hidden: ClassVar = frozenset({"k_s"})
-
-    format: Literal["almenara record 1"] = FORMAT
-    audience: AudienceId
-    publisher: MemberId
-    record: bytes
-    root: bytes
-    directory: dict[str, bytes]
-    directory_at: datetime
-    exported_at: datetime
-    k_s: bytes | None = None
-    schema: str = ""
-    links: tuple[bytes, ...] = ()
-    receipts: tuple[Receipted, ...] = ()
-    rival: bytes | None = None
-    sha256: str = ""
-
-    @property
-    def stream(self) -> Stream:
-        """Return the stream on which the record is said to stand."""
-        return Stream(self.audience, self.publisher)
-
-    def to_bytes(self) -> bytes:
-        """Return the bytes of the file, its checksum filled in."""
-        whole = msgspec.structs.replace(self, sha256=self.checksum)
-        return msgspec.json.format(msgspec.json.encode(whole)) + b"\n"
-
-    @property
-    def checksum(self) -> str:
-        """Return what `sha256` must say: the SHA-256, in hex, of everything else in the file."""
-        return hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(self, sha256=""))).hexdigest()
-
-
-# Made with the module: two threads that first decode a type at once crash msgspec (model/messages.py).
-_EXPORTED = msgspec.json.Decoder(ExportedRecord)
 
 
 class VerifiedExport(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,37 +99,6 @@ def directory_files(cache: Path, targets: Mapping[str, bytes]) -> dict[str, byte
     }
 
 
-def parse_exported(data: bytes) -> ExportedRecord:
-    """Return what the file says, unproven.
-
-    Raises RecordRefused: OVERSIZE, MALFORMED for what is no exported record or was damaged,
-    NOT_CANONICAL for any other form of the same.
-    """
-    if len(data) > EXPORT_MAX:
-        raise RecordRefused(Code.OVERSIZE, f"{_SUBJECT}: more than {EXPORT_MAX} bytes; name another file")
-    try:
-        exported = _EXPORTED.decode(data)
-        member_id(exported.publisher)
-        audience_id(exported.audience)
-    except (msgspec.DecodeError, UnicodeDecodeError, Refused) as exc:
-        raise RecordRefused(
-            Code.MALFORMED, f"{_SUBJECT}: not one ({exc}); write it with: almenara inbox export"
-        ) from exc
-    if not (is_usable(exported.directory_at) and is_usable(exported.exported_at)):
-        raise RecordRefused(
-            Code.MALFORMED, f"{_SUBJECT}: a time without its zone, or outside 1970 to 8999; export it again"
-        )
-    if exported.checksum != exported.sha256:
-        raise RecordRefused(
-            Code.MALFORMED, f"{_SUBJECT}: damaged, its checksum is another; export or copy it again"
-        )
-    if exported.to_bytes() != data:
-        raise RecordRefused(
-            Code.NOT_CANONICAL, f"{_SUBJECT}: written in another form than its only one; export it again"
-        )
-    return exported
-
-
 def verify_exported(exported: ExportedRecord, *, fingerprint: str) -> VerifiedExport:
     """Return the record with its author proven, and its messages if k_s is disclosed.
 
@@ -202,7 +109,7 @@ def verify_exported(exported: ExportedRecord, *, fingerprint: str) -> VerifiedEx
     if found != fingerprint:
         raise DirectoryRefused(
             Code.DIRECTORY_INVALID,
-            f"{_SUBJECT}: its directory begins with root {found}, not {fingerprint}; ask the coordinator "
+            f"{SUBJECT}: its directory begins with root {found}, not {fingerprint}; ask the coordinator "
             "for the federation's fingerprint, over the telephone",
         )
     directory = _directory(exported)
@@ -249,14 +156,14 @@ def _batch(exported: ExportedRecord, statement: VerifiedLink, directory: Directo
         return None
     if not isinstance(statement, VerifiedStatement):
         raise RecordRefused(
-            Code.CONTENT_HASH, f"{_SUBJECT}: has the key of a content that was left out; export it again"
+            Code.CONTENT_HASH, f"{SUBJECT}: has the key of a content that was left out; export it again"
         )
     batch = opened_by(exported.k_s, statement)
     schema = hashlib.sha256(exported.schema.encode()).hexdigest()
     if schema not in directory.schemas or schema != sha256_hex("Batch"):
         raise StatementRefused(
             Code.SCHEMA_NOT_ALLOWED,
-            f"{_SUBJECT}: its schema of a batch is not one that directory {directory.version} allows and "
+            f"{SUBJECT}: its schema of a batch is not one that directory {directory.version} allows and "
             "this release reads; verify it with the release that exported it",
         )
     return batch
@@ -270,4 +177,4 @@ def _directory(exported: ExportedRecord) -> Directory:
             )
         except Unavailable as exc:
             # What a file lacks will not come: here it is a refusal, not a wait.
-            raise DirectoryRefused(exc.code, f"{_SUBJECT}: {exc.text}") from exc
+            raise DirectoryRefused(exc.code, f"{SUBJECT}: {exc.text}") from exc

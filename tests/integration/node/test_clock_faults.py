@@ -11,7 +11,7 @@ from alerts import new_alert
 from almenara import clock
 from almenara.errors import Code, MessageRefused, Unavailable
 from almenara.node.answers import StreamState
-from almenara.store.views import InboxFilter
+from almenara.store.wanted import InboxFilter
 from almenara.trust.directory import Standing
 from buses import connected, ids_held, stream
 from faked_clock import FakedClock

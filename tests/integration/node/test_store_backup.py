@@ -12,7 +12,7 @@ from alerts import new_alert
 from almenara import clock
 from almenara.errors import Unavailable
 from almenara.node.store_backup import back_up_store, restore_store
-from almenara.store.views import InboxFilter
+from almenara.store.wanted import InboxFilter
 from node_process import NodeProcess
 
 if TYPE_CHECKING:

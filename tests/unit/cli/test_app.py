@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 SLOW = ("aiohttp", "aiokafka", "cryptography", "fastavro", "kafka", "rich", "sqlalchemy", "structlog", "tuf")
 
+NODES = ("aiokafka", "cryptography", "fastavro", "kafka", "sqlalchemy", "tuf")
+
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"]], ids=" ".join)
 def test_help_imports_no_slow_library(arguments: list[str]) -> None:
@@ -28,6 +30,15 @@ def test_help_imports_no_slow_library(arguments: list[str]) -> None:
     )
     shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert shown.stdout.splitlines()[-1] == "slow: [] status: 0"
+
+
+def test_whoever_asks_a_running_node_imports_nothing_that_only_a_node_needs() -> None:
+    script = (
+        "import sys, almenara.client, almenara.cli.reach, almenara.cli.publish, almenara.cli.inbox\n"
+        f"print([name for name in {NODES!r} if name in sys.modules])"
+    )
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert shown.stdout == "[]\n"
 
 
 def _leaves(command: click.Command) -> Iterator[click.Command]:

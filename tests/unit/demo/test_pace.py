@@ -13,7 +13,7 @@ from almenara.demo import pace
 from almenara.demo.pace import UNREAD_FIRST, UNREAD_MAX, Pace, counted, environment, intervals
 from almenara.node.member_folder import init_member
 from almenara.node.settings import load_settings
-from almenara.publisher.publisher import PublisherSettings
+from almenara.publisher.settings import PublisherSettings
 from almenara.store import inbox
 from almenara.store.database import Store
 from almenara.store.inbox import ChainRow

@@ -18,7 +18,7 @@ from almenara.node.evidence import Proof, proof_of, rival_of
 from almenara.node.opening import Found, find_statement
 from almenara.store.inbox import record_at
 from almenara.trust.evidence import opened_by
-from almenara.trust.exported import ExportedRecord, VerifiedExport, verify_exported
+from almenara.trust.exported import VerifiedExport, verify_exported
 from almenara.wire.records import encode_record, parse_record, statement_hash
 from unit.subscriber.stream import Author, ReaderSite, alert
 from unit.subscriber.test_checkpoint import FILES, KNOWN, Closing
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from almenara.model.messages import Message
+    from almenara.trust.exportfile import ExportedRecord
 
 EPOCH = to_micros(NOW) // 1000
 

@@ -14,7 +14,7 @@ from almenara.node.page import page_of
 from almenara.node.remote import RemoteNode
 from almenara.store import inbox
 from almenara.store.database import Store
-from almenara.store.views import InboxFilter
+from almenara.store.wanted import InboxFilter
 from unit.cli.member_site import message, received
 from unit.store.rows import AR
 

@@ -10,9 +10,9 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 
 from almenara.clock import to_micros
 from almenara.model.ids import Stream
-from almenara.publisher.checkpoints import CHECKPOINT_INTERVAL_S, due
-from almenara.publisher.publisher import PublisherSettings
+from almenara.publisher.checkpoints import due
 from almenara.publisher.sealing import Sealer
+from almenara.publisher.settings import CHECKPOINT_INTERVAL_S, PublisherSettings
 from almenara.trust.admit import VerifiedStatement, admit, open_statement, read_statement, unwrap_sender_key
 from almenara.trust.heldkeys import HeldKeys
 from almenara.trust.keys import CheckpointKey

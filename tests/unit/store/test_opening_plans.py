@@ -11,7 +11,7 @@ from almenara.store import directory as directory_row
 from almenara.store import inbox, outbox, quarantine, retention, views, witness
 from almenara.store.database import Store
 from almenara.store.inbox import ChainRow
-from almenara.store.views import InboxFilter
+from almenara.store.wanted import InboxFilter
 from unit.store.plans import plans_of
 from unit.store.rows import AR, PE, REGION, STREAM, a_hash, message_row, refusal, statement_row
 from unit.store.spoken import spoken

@@ -16,7 +16,7 @@ from almenara.model.ids import Stream
 from almenara.store import inbox, postgres, quarantine, views
 from almenara.store.database import Store, describe
 from almenara.store.place import Database, database, holds_password
-from almenara.store.views import InboxFilter
+from almenara.store.wanted import InboxFilter
 from postgres_cluster import Cluster
 from unit.store.rows import PE, REGION, message_row, names, put, refusal
 from unit.subscriber.stream import Author, ReaderSite, alert

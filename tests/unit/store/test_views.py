@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from almenara.store import inbox, outbox, views
-from almenara.store.views import InboxFilter
+from almenara.store.wanted import InboxFilter
 from unit.store.rows import AR, CL, PE, message_row, outgoing, own_head, record
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from almenara.publisher.sealing import Sealer
 from almenara.publisher.shares import share_message
 from almenara.store.database import Store
 from almenara.store.owed import Debt
-from almenara.store.views import InboxEntry, InboxFilter, entries_after
+from almenara.store.views import InboxEntry, entries_after
+from almenara.store.wanted import InboxFilter
 from almenara.subscriber.absorb import Absorbed, Absorber
 from almenara.trust.heldkeys import HeldKeys
 from unit.model.drafts import ALERT

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from almenara.trust.exported import ExportedRecord, directory_files
+from almenara.trust.exported import directory_files
+from almenara.trust.exportfile import ExportedRecord
 from almenara.trust.refresh import refresh, root_fingerprint
 from almenara.trust.repository import Repository
 from almenara.wire.avro import canonical_form

@@ -12,7 +12,8 @@ from almenara.errors import AlmenaraError, Code, StatementRefused
 from almenara.model.json import parse_message
 from almenara.trust.directory import MemberStatus
 from almenara.trust.enrolment import SigningKeyEntry
-from almenara.trust.exported import ExportedRecord, Receipted, parse_exported, verify_exported
+from almenara.trust.exported import verify_exported
+from almenara.trust.exportfile import ExportedRecord, Receipted, parse_exported
 from almenara.trust.targets import member_target
 from almenara.wire.messages import encode_batch, encode_message
 from almenara.wire.records import without_content

@@ -19,12 +19,8 @@ from almenara.errors import (
     Unavailable,
 )
 from almenara.model.messages import Message
-from almenara.trust.exported import (
-    EXPORT_MAX,
-    directory_files,
-    parse_exported,
-    verify_exported,
-)
+from almenara.trust.exported import directory_files, verify_exported
+from almenara.trust.exportfile import EXPORT_MAX, parse_exported
 from almenara.wire.avro import canonical_form
 from almenara.wire.records import without_content
 from unit.trust.export_site import Site

@@ -18,7 +18,7 @@ from almenara.trust.enrolment import (
     SignedEnrolment,
     read_enrolment,
 )
-from almenara.trust.exported import ExportedRecord, parse_exported
+from almenara.trust.exportfile import ExportedRecord, parse_exported
 from almenara.trust.renewal import is_renewal
 from almenara.trust.targets import AudienceFile, audience_target, encode_target
 from almenara.wire.records import pae
