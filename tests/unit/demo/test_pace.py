@@ -97,6 +97,22 @@ async def test_the_first_moments_tell_no_rate(monkeypatch: pytest.MonkeyPatch) -
     assert taking.rate == 0
 
 
+async def test_while_the_rest_is_read_receipts_take_half_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "LOOK_S", 0.01)
+    monkeypatch.setattr(pace, "RATE_S", 0.01)
+    reading = Reading(unread=10_000)
+    taking = Pace(reading, members=2, end=time.monotonic() + LONG_S)
+    await taking.more()
+    began = time.monotonic()
+    await asyncio.sleep(0.1)
+    reading.read += 1000
+    await taking.look()
+    spent = time.monotonic() - began
+    rest = LONG_S - spent - taking.left_s
+    assert rest > 2 * 10_000 / taking.rate
+    assert rest < 2 * 10_000 / taking.rate + 60  # what the ending takes
+
+
 async def test_no_row_is_taken_when_the_ending_alone_needs_the_time() -> None:
     assert not await Pace(Reading(), members=185, end=time.monotonic() + 300.0).more()
 
