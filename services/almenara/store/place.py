@@ -103,5 +103,10 @@ def _file(url: URL, key: str) -> str:
 
 def _name(url: URL) -> str:
     """Return the URL of a place without password, and of its options only the host, where it stands there."""
+    from sqlalchemy import URL
+
     host = {key: value for key, value in url.query.items() if key == "host" and not url.host}
-    return url._replace(drivername="postgresql", password=None, query=host).render_as_string()
+    shown = URL.create(
+        "postgresql", username=url.username, host=url.host, port=url.port, database=url.database, query=host
+    )
+    return shown.render_as_string()

@@ -13,6 +13,7 @@ from almenara.errors import Misconfigured
 from almenara.store import dump, inbox, outbox, quarantine, tables, views
 from almenara.store.database import Store
 from almenara.store.inbox import ChainRow, SenderKeyRow
+from almenara.store.wanted import InboxFilter
 from unit.store.rows import AR, PE, REGION, a_hash, message_row, refusal, statement_row
 from unit.store.spoken import spoken
 
@@ -106,7 +107,7 @@ def test_positions_go_on_far_above_those_of_both_stores(full: Store, other: Stor
     assert last == ROWS
     other.write_now(lambda c: dump.skip_positions(c, above=last + 7))
     other.write_now(lambda c: inbox.insert_messages(c, [message_row(500), message_row(501)]))
-    wanted = views.InboxFilter()
+    wanted = InboxFilter()
     entries = other.read_now(lambda c: views.entries_after(c, wanted, position=last, limit=9))
     start = last + 7 + dump.POSITIONS_SKIPPED
     assert [entry.position for entry in entries] == [start + 1, start + 2]
