@@ -1,12 +1,15 @@
-"""A client that is started or closed while its task is cancelled keeps no connection open."""
+"""A client keeps no connection open if its task is cancelled meanwhile, and is none before it knows a node."""
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 
 import pytest
+from aiokafka import AIOKafkaClient
+from aiokafka.errors import NodeNotReadyError
 
-from almenara.bus.kafka.connection import start, to_the_end
+from almenara.bus.kafka.connection import connection, nodes, start, to_the_end
 from almenara.errors import Code, Unavailable
 
 
@@ -66,3 +69,9 @@ async def test_a_start_that_fails_after_it_was_cancelled_is_closed_without_a_wor
         starting.cancel()
     assert starting.cancelled()
     assert client.did == ["starting", "closing", "closed"]
+
+
+async def test_a_cluster_that_shows_no_node_is_not_ready() -> None:
+    options = connection("127.0.0.1:1", ssl.create_default_context(), "almenara-test", timeout_s=1.0)
+    with pytest.raises(NodeNotReadyError, match="no node yet"):
+        nodes(AIOKafkaClient(**options))

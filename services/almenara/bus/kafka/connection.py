@@ -7,11 +7,13 @@ import struct
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from aiokafka import AIOKafkaClient
 from aiokafka.conn import create_conn
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
     KafkaError,
     MessageSizeTooLargeError,
+    NodeNotReadyError,
     TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
     UnsupportedCodecError,
@@ -22,7 +24,7 @@ from almenara.errors import Code, Refused, Unavailable
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Callable, Coroutine
+    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 
 REQUEST_TIMEOUT_S = 10.0
 """Wait for one answer of the broker: it takes milliseconds, a restart 5 s."""
@@ -134,6 +136,29 @@ async def start(starting: Coroutine[Any, Any, None], close: Callable[[], Corouti
     except BaseException:
         await to_the_end(_abandon(task, close))
         raise
+
+
+async def started_client(options: Mapping[str, Any]) -> AIOKafkaClient:
+    """Return a client that knows where the brokers are; without `nodes` it would never ask again."""
+    client = AIOKafkaClient(**options)
+    await start(client.bootstrap(), client.close)
+    try:
+        nodes(client)
+    except NodeNotReadyError:
+        await to_the_end(client.close())
+        raise
+    return client
+
+
+def nodes(client: AIOKafkaClient) -> list[int]:
+    """Return the brokers that a client knows; a cluster that is just starting answers that it has none.
+
+    Raises NodeNotReadyError then.
+    """
+    known = [broker.nodeId for broker in client.cluster.brokers()]
+    if not known:
+        raise NodeNotReadyError("the cluster has no node yet")
+    return known
 
 
 async def _abandon(task: asyncio.Future[None], close: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aiokafka import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.metadata import MetadataRequest
 
-from almenara.bus.kafka.connection import connection, start
+from almenara.bus.kafka.connection import connection, started_client
 
 if TYPE_CHECKING:
     import ssl
@@ -22,9 +21,8 @@ async def in_sync(bootstrap: str, context: ssl.SSLContext, *, brokers: int) -> b
 
     Needs a certificate that is shown all topics, an operator's. No answer is a no.
     """
-    client = AIOKafkaClient(**connection(bootstrap, context, "almenara-probe", REQUEST_TIMEOUT_S))
     try:
-        await start(client.bootstrap(), client.close)
+        client = await started_client(connection(bootstrap, context, "almenara-probe", REQUEST_TIMEOUT_S))
         try:
             answer = await client.send(client.get_random_node(), MetadataRequest(None))
         finally:

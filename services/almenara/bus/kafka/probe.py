@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aiokafka import AIOKafkaClient
 from aiokafka.errors import (
     LeaderNotAvailableError,
     TopicAuthorizationFailedError,
@@ -18,11 +17,13 @@ from aiokafka.errors import (
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.produce import ProduceRequest
 
-from almenara.bus.kafka.connection import REQUEST_TIMEOUT_S, connection, named, start
+from almenara.bus.kafka.connection import REQUEST_TIMEOUT_S, connection, named, started_client
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Collection
+
+    from aiokafka import AIOKafkaClient
 
 _ALL_REPLICAS = -1
 _NO_RECORDS = b""
@@ -44,8 +45,7 @@ async def writable(
     """
     found = set()
     async with named(bootstrap, request_timeout_s):
-        client = AIOKafkaClient(**connection(bootstrap, context, "almenara-probe", request_timeout_s))
-        await start(client.bootstrap(), client.close)
+        client = await started_client(connection(bootstrap, context, "almenara-probe", request_timeout_s))
         try:
             for topic, node in (await _leaders(client, topics)).items():
                 content = [(topic, [(0, _NO_RECORDS)])]

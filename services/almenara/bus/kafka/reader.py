@@ -30,7 +30,14 @@ from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.offset import OffsetRequest
 
-from almenara.bus.kafka.connection import REQUEST_TIMEOUT_S, connection, named, start, to_the_end
+from almenara.bus.kafka.connection import (
+    REQUEST_TIMEOUT_S,
+    connection,
+    named,
+    nodes,
+    started_client,
+    to_the_end,
+)
 from almenara.bus.kafka.consumer import started_consumer, stop_consumer
 from almenara.bus.received import Access, Received
 
@@ -322,11 +329,8 @@ class Reader:
     async def _request(self, node: int | None, request: object) -> Any:  # noqa: ANN401 - aiokafka has no types
         async with self._opening:
             if self._client is None:
-                client = AIOKafkaClient(
-                    **connection(self._bootstrap, self._context, self._client_id, self._timeout_s)
-                )
-                await start(client.bootstrap(), client.close)
-                self._client = client
+                options = connection(self._bootstrap, self._context, self._client_id, self._timeout_s)
+                self._client = await started_client(options)
         if node is None:
             return await _ask_any(self._client, request)
         if self._client.cluster.broker_metadata(node) is None:
@@ -406,12 +410,11 @@ class Reader:
 
 async def _ask_any(client: AIOKafkaClient, request: object) -> Any:  # noqa: ANN401 - aiokafka has no types
     """Ask any broker; one that has just gone sends us to the next."""
-    nodes = [broker.nodeId for broker in client.cluster.brokers()]
-    random.shuffle(nodes)
-    for node in nodes[1:]:
+    first, *others = random.sample(known := nodes(client), len(known))
+    for node in others:
         with suppress(NodeNotReadyError, KafkaConnectionError):
             return await client.send(node, request)
-    return await client.send(nodes[0], request)
+    return await client.send(first, request)
 
 
 def _received(record: Any) -> Received:  # noqa: ANN401 - aiokafka has no types
