@@ -1,4 +1,4 @@
-"""A client keeps no connection open if its task is cancelled meanwhile, and is none before it knows a node."""
+"""A client closes its connections though its task is cancelled, and is none before it knows a node."""
 
 from __future__ import annotations
 
