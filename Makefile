@@ -12,9 +12,10 @@ FUZZ := .venv/.fuzz
 export BENCH_S ?= 10
 FUZZ_S ?= 60
 CHAOS_SEED ?= 1
+export SOAK_S ?= 1800
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check chaos mutants fuzz bench bench-store conformance requirements system-deps clean
+.PHONY: help demo test check chaos soak mutants fuzz bench bench-store conformance requirements system-deps clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +35,9 @@ check: $(READY) ## Lint, format, types, layers, schemas
 
 chaos: $(KAFKA) ## Kill a thousand processes under load, in an hour; again goes on (CHAOS_SEED=1)
 	@$(BIN)/python tests/chaos/run.py --seed $(CHAOS_SEED)
+
+soak: $(KAFKA) ## Watch memory, handles, stores and lag under load for SOAK_S seconds (default 1800)
+	@$(BIN)/python tests/soak/run.py
 
 mutants: $(READY) ## Take each control away and see that a test notices
 	@$(BIN)/python tests/mutants/run.py

@@ -87,9 +87,12 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(folder: Path, members: Sequence[MemberId]) -> AsyncIterator[Scene]:
+async def scene(
+    folder: Path, members: Sequence[MemberId], *, intervals: Mapping[str, str] = INTERVALS
+) -> AsyncIterator[Scene]:
     """Found a federation in a new folder, run it, and stop it in the end, whatever happened.
 
+    `intervals` are settings of the nodes, as variables of their environment.
     Raises TimeoutError, naming the log, if it does not come up in the first place.
     """
     site = FederationSite(folder)
@@ -104,7 +107,7 @@ async def scene(folder: Path, members: Sequence[MemberId]) -> AsyncIterator[Scen
             site.admit(site.enrol(member))
         version = (await site.sync()).version
         await stack.enter_async_context(kept(coordinator))
-        nodes = {member: NodeProgram(site.members[member], INTERVALS) for member in members}
+        nodes = {member: NodeProgram(site.members[member], intervals) for member in members}
         for node in nodes.values():
             await stack.enter_async_context(kept(node))
         until = time.monotonic() + READY_TIMEOUT_S

@@ -13,13 +13,11 @@ from collections import defaultdict
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
-from almenara.errors import Unavailable
 from almenara.model.ids import MemberId
-from almenara.node.answers import StreamState
-from almenara.store.wanted import InboxFilter
 from chaos.auditor import judge, misshown
 from chaos.flow import Flow
 from chaos.load import Callers, Follower
+from chaos.quiet import until_quiet
 from chaos.scene import scene
 from chaos.schedule import CRASHES, DISKS, KILLS, ROUND_PARTS, STOPS, round_deck, schedule
 
@@ -40,7 +38,6 @@ FLOW_TIMEOUT_S = 120.0
 """How long load goes on at most after the last event, until messages flow on every way again."""
 
 ANSWERS_TIMEOUT_S = 120.0
-QUIET_TIMEOUT_S = 120.0
 _POLL_S = 0.2
 
 
@@ -183,7 +180,7 @@ class _Weather:
             if late:
                 self.faults.append(f"callers: some had no answer in {ANSWERS_TIMEOUT_S:.0f} s")
                 calling.cancel()
-            await self._quiet()
+            self.faults += await until_quiet(self._scene, self.followers)
             for task in following:
                 task.cancel()
         self.faults += self.callers.faults
@@ -218,40 +215,6 @@ class _Weather:
             if all(each.recovered_s is not None for each in self.befallen()):
                 return
             await asyncio.sleep(_POLL_S)
-
-    async def _quiet(self) -> None:
-        """Wait until nothing is under way any more; what still is when the time is up is a fault."""
-        until = time.monotonic() + QUIET_TIMEOUT_S
-        while unrest := await self._unrest():
-            if time.monotonic() > until:
-                self.faults += [f"not quiet after {QUIET_TIMEOUT_S:.0f} s: {line}" for line in unrest]
-                return
-            await asyncio.sleep(_POLL_S)
-
-    async def _unrest(self) -> list[str]:
-        """Return what is still waited for: by the members, as their nodes say, and by the coordinator."""
-        found = [line for member in self._scene.members for line in await self._waits(member)]
-        version = self._scene.site.federation.repository().version
-        done = self._scene.coordinator.synchronized()
-        if done < version:
-            found.append(f"coordinator: the cluster holds directory {done} of {version}")
-        return found
-
-    async def _waits(self, member: MemberId) -> list[str]:
-        bus = self._scene.buses[member]
-        try:
-            streams = await bus.node.streams()
-            position = (await bus.node.inbox(InboxFilter(), limit=0)).position
-        except Unavailable as error:
-            return [f"{member}: {error}"]
-        found = [
-            f"{member}: {view.publisher}: {view.state}, lag {view.lag}, behind {view.behind}"
-            for view in streams
-            if view.lag or view.behind or view.state not in {StreamState.OK, StreamState.EMPTY}
-        ]
-        if self.followers[member].position != position:
-            found.append(f"{member}: its follower is at {self.followers[member].position} of {position}")
-        return found
 
     def befallen(self) -> list[Befallen]:
         """Return what came about, with the time that each took until messages flowed again."""

@@ -1,0 +1,225 @@
+"""What is a long run? A federation under a moderate load, and everything periodic happens dozens of times.
+
+    scene -> load + samples + changes -> load ends -> quiet -> all stops -> audit and judgement
+
+Every so often a member is given a new certificate and the directory a new version. Nothing is killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from itertools import cycle
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+import psutil
+
+from almenara import clock
+from almenara.coordinator.audiences import AudienceChange
+from almenara.errors import Unavailable
+from almenara.model.ids import REGION, MemberId
+from chaos.auditor import judge, misshown
+from chaos.events.change import new_certificate
+from chaos.load import BURST, BURST_SHARE, CALLERS, Callers, Follower
+from chaos.quiet import until_quiet
+from chaos.scene import scene
+from soak.judgement import judgement
+from soak.report import Report
+from soak.sampling import Lag, Sample, processes, stores
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from chaos.scene import Scene
+    from soak.sampling import Samples
+
+MEMBERS = (MemberId("PE"), MemberId("AR"), MemberId("CL"))
+
+INTERVALS = {
+    "ALMENARA_RENEWAL_POLL_S": "5",
+    "ALMENARA_HOUSEKEEPING_INTERVAL_S": "20",
+    "ALMENARA_PUBLISHER_HEARTBEAT_INTERVAL_S": "3",
+    "ALMENARA_PUBLISHER_RECEIPT_INTERVAL_S": "1",
+    "ALMENARA_PUBLISHER_CHECKPOINT_INTERVAL_S": "30",
+    "ALMENARA_SUBSCRIBER_PROBE_INTERVAL_S": "2",
+}
+"""So that in half an hour the rarest of it happens sixty times; in service it is once a day."""
+
+CHANGE_S = 30.0
+"""Between changes of the coordinator."""
+
+SEED = 1
+
+MESSAGES_A_CALL = 1 + (BURST - 1) * BURST_SHARE
+
+SAMPLE_S = (0.5, 5.0)
+"""Between samples at least and at most: a short run has as many as a long one can do with."""
+
+SAMPLES_WANTED = 150
+
+SAY_S = 10.0
+ANSWERS_TIMEOUT_S = 120.0
+
+
+class Plan(NamedTuple):
+    """How long, how many messages a second, and where the samples go."""
+
+    seconds: float
+    rate: float
+    samples: Samples
+
+    @property
+    def sample_s(self) -> float:
+        """Return the seconds between samples."""
+        least, most = SAMPLE_S
+        return max(least, min(most, self.seconds / SAMPLES_WANTED))
+
+
+async def soak(folder: Path, plan: Plan, *, ending: asyncio.Event, say: Callable[[str], None]) -> Report:
+    """Run it in a new folder until the time is up or `ending` is set, and judge what it left.
+
+    Raises TimeoutError, naming the log, if the federation does not come up in the first place.
+    """
+    async with scene(folder, MEMBERS, intervals=INTERVALS) as running:
+        run = _Run(running, plan, say)
+        await run.go(ending)
+    offers = run.callers.offers
+    shown = {member: follower.shown for member, follower in run.followers.items()}
+    found = await asyncio.to_thread(judge, running.stores, offers)
+    samples = plan.samples.taken
+    return Report(
+        seconds=run.seconds,
+        wanted_s=plan.seconds,
+        rate=samples[-1].accepted / samples[-1].at_s if samples else 0.0,
+        machine_cpu=sum(each.machine_cpu for each in samples) / max(1, len(samples)),
+        changes=run.changes,
+        accepted=found.accepted,
+        unanswered=found.unanswered,
+        due=found.due,
+        held=found.held,
+        lost=found.lost,
+        doubled=found.doubled,
+        elsewhere=found.elsewhere,
+        faults=(
+            *found.faults,
+            *run.faults,
+            *running.faults(),
+            *await asyncio.to_thread(misshown, running.stores, shown),
+        ),
+        judgement=judgement(samples),
+    )
+
+
+class _Run:
+    """Load, samples and changes over a federation that runs."""
+
+    def __init__(self, running: Scene, plan: Plan, say: Callable[[str], None]) -> None:
+        self._scene = running
+        self._plan = plan
+        self._say = say
+        calls_per_s = plan.rate / MESSAGES_A_CALL / (CALLERS * len(MEMBERS))
+        self.callers = Callers(SEED, running.buses, calls_per_s=calls_per_s)
+        self.followers = {member: Follower(bus) for member, bus in running.buses.items()}
+        self._lag = Lag(
+            self.callers.offers, {member: each.first_at for member, each in self.followers.items()}
+        )
+        self.faults: list[str] = []
+        self.changes = 0
+        self.seconds = 0.0
+
+    async def go(self, ending: asyncio.Event) -> None:
+        """Let it run under load, then end the load and wait until all have what they should."""
+        async with asyncio.TaskGroup() as tasks:
+            following = [tasks.create_task(follower.run()) for follower in self.followers.values()]
+            calling = tasks.create_task(self.callers.run())
+            over = asyncio.Event()
+            changing = tasks.create_task(self._change(over))
+            await self._watch(ending)
+            over.set()
+            self.callers.finish()
+            _, late = await asyncio.wait((calling, changing), timeout=ANSWERS_TIMEOUT_S)
+            if late:
+                self.faults.append(f"callers: some had no answer in {ANSWERS_TIMEOUT_S:.0f} s")
+                for task in late:
+                    task.cancel()
+            self.faults += await until_quiet(self._scene, self.followers)
+            for task in following:
+                task.cancel()
+        self.faults += self.callers.faults
+
+    async def _watch(self, ending: asyncio.Event) -> None:
+        """Take a sample now and again until the time is up or `ending` is set."""
+        began = said = time.monotonic()
+        psutil.cpu_percent()
+        while (at_s := time.monotonic() - began) < self._plan.seconds and not ending.is_set():
+            try:
+                await self._sample(began)
+            except Unavailable as error:
+                self.faults.append(f"after {at_s:.0f} s: {error}")
+            if time.monotonic() - said >= SAY_S:
+                said = time.monotonic()
+                self._say(await asyncio.to_thread(self._progress))
+            await _unless(ending, min(self._plan.sample_s, self._plan.seconds - at_s))
+        self.seconds = time.monotonic() - began
+
+    async def _sample(self, began: float) -> None:
+        held = await stores(self._scene)
+        seen = await asyncio.to_thread(processes, self._scene)
+        now = time.monotonic()
+        readers = self._lag.readers(now)
+        self._plan.samples.add(
+            Sample(
+                at_s=now - began,
+                accepted=self._lag.accepted,
+                machine_cpu=psutil.cpu_percent() / 100,
+                processes=seen,
+                stores=held,
+                readers=readers,
+            )
+        )
+
+    def _progress(self) -> str:
+        samples = self._plan.samples.taken
+        last = samples[-1]
+        lag_s = max(reader.lag_s for reader in last.readers.values())
+        growths = [(each.memory.grown, each.name) for each in judgement(samples).processes if each.memory]
+        grown, name = max(growths, default=(0.0, ""))
+        worst = f", most growth {grown:+.1f} MiB: {name}" if growths else ", still warming up"
+        return (
+            f"{max(0.0, self._plan.seconds - last.at_s):.0f} s left:"
+            f" {last.accepted / last.at_s:.1f} messages a second, machine {last.machine_cpu:.0%} busy,"
+            f" lag {lag_s:.2f} s{worst}"
+        )
+
+    async def _change(self, over: asyncio.Event) -> None:
+        """Give one member after another a new certificate, and all a new directory."""
+        for member in cycle(MEMBERS):
+            await _unless(over, CHANGE_S)
+            if over.is_set():
+                return
+            await new_certificate(self._scene, member)
+            self.changes += 1
+            title = f"Region, title {self.changes}"
+            await asyncio.to_thread(
+                self._scene.site.federation.amend_audience,
+                REGION,
+                AudienceChange(title=title),
+                now=clock.now(),
+            )
+
+
+async def _unless(event: asyncio.Event, wait_s: float) -> None:
+    """Wait so long, or until the event."""
+    try:
+        async with asyncio.timeout(wait_s):
+            await event.wait()
+    except TimeoutError:
+        return
+
+
+def save(report: Report, file: Path) -> None:
+    """Write the report as JSON."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
