@@ -2,28 +2,25 @@
 
     scene -> load + samples + changes -> load ends -> quiet -> all stops -> audit and judgement
 
-Every so often a member is given a new certificate and the directory a new version. Nothing is killed.
+Nothing is killed; only the coordinator changes something now and again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from itertools import cycle
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import psutil
 
-from almenara import clock
-from almenara.coordinator.audiences import AudienceChange
 from almenara.errors import Unavailable
-from almenara.model.ids import REGION, MemberId
+from almenara.model.ids import MemberId
 from chaos.auditor import judge, misshown
-from chaos.events.change import new_certificate
 from chaos.load import BURST, BURST_SHARE, CALLERS, Callers, Follower
 from chaos.quiet import until_quiet
 from chaos.scene import scene
+from soak.changes import Changes
 from soak.judgement import judgement
 from soak.report import Report
 from soak.sampling import Lag, Sample, processes, stores
@@ -46,9 +43,6 @@ INTERVALS = {
     "ALMENARA_SUBSCRIBER_PROBE_INTERVAL_S": "2",
 }
 """So that in half an hour the rarest of it happens sixty times; in service it is once a day."""
-
-CHANGE_S = 30.0
-"""Between changes of the coordinator."""
 
 SEED = 1
 
@@ -94,7 +88,7 @@ async def soak(folder: Path, plan: Plan, *, ending: asyncio.Event, say: Callable
         wanted_s=plan.seconds,
         rate=samples[-1].accepted / samples[-1].at_s if samples else 0.0,
         machine_cpu=sum(each.machine_cpu for each in samples) / max(1, len(samples)),
-        changes=run.changes,
+        changes=run.changes.count,
         accepted=found.accepted,
         unanswered=found.unanswered,
         due=found.due,
@@ -126,7 +120,7 @@ class _Run:
             self.callers.offers, {member: each.first_at for member, each in self.followers.items()}
         )
         self.faults: list[str] = []
-        self.changes = 0
+        self.changes = Changes(running)
         self.seconds = 0.0
 
     async def go(self, ending: asyncio.Event) -> None:
@@ -135,19 +129,20 @@ class _Run:
             following = [tasks.create_task(follower.run()) for follower in self.followers.values()]
             calling = tasks.create_task(self.callers.run())
             over = asyncio.Event()
-            changing = tasks.create_task(self._change(over))
+            changing = tasks.create_task(self.changes.run(over))
             await self._watch(ending)
             over.set()
             self.callers.finish()
             _, late = await asyncio.wait((calling, changing), timeout=ANSWERS_TIMEOUT_S)
             if late:
-                self.faults.append(f"callers: some had no answer in {ANSWERS_TIMEOUT_S:.0f} s")
+                self.faults.append(f"callers or coordinator: not done after {ANSWERS_TIMEOUT_S:.0f} s")
                 for task in late:
                     task.cancel()
             self.faults += await until_quiet(self._scene, self.followers)
+            self.faults += await self.changes.not_taken_up()
             for task in following:
                 task.cancel()
-        self.faults += self.callers.faults
+        self.faults += [*self.callers.faults, *self.changes.faults]
 
     async def _watch(self, ending: asyncio.Event) -> None:
         """Take a sample now and again until the time is up or `ending` is set."""
@@ -158,7 +153,7 @@ class _Run:
                 await self._sample(began)
             except Unavailable as error:
                 self.faults.append(f"after {at_s:.0f} s: {error}")
-            if time.monotonic() - said >= SAY_S:
+            if self._plan.samples.taken and time.monotonic() - said >= SAY_S:
                 said = time.monotonic()
                 self._say(await asyncio.to_thread(self._progress))
             await _unless(ending, min(self._plan.sample_s, self._plan.seconds - at_s))
@@ -192,22 +187,6 @@ class _Run:
             f" {last.accepted / last.at_s:.1f} messages a second, machine {last.machine_cpu:.0%} busy,"
             f" lag {lag_s:.2f} s{worst}"
         )
-
-    async def _change(self, over: asyncio.Event) -> None:
-        """Give one member after another a new certificate, and all a new directory."""
-        for member in cycle(MEMBERS):
-            await _unless(over, CHANGE_S)
-            if over.is_set():
-                return
-            await new_certificate(self._scene, member)
-            self.changes += 1
-            title = f"Region, title {self.changes}"
-            await asyncio.to_thread(
-                self._scene.site.federation.amend_audience,
-                REGION,
-                AudienceChange(title=title),
-                now=clock.now(),
-            )
 
 
 async def _unless(event: asyncio.Event, wait_s: float) -> None:

@@ -28,7 +28,8 @@ from soak.sampling import Samples  # noqa: E402
 
 FOLDER = REPOSITORY / "build" / "soak"
 INTERRUPTED = 130
-RATE = 20.0
+RATE = 10.0
+"""Two processors are a third to a half busy with it, callers included."""
 WIDTH = 118
 """Columns of the table where no terminal says how wide it is."""
 

@@ -15,9 +15,11 @@ from rich.console import Console
 from alerts import new_alert
 from almenara.demo.chains import Place
 from almenara.model.ids import MemberId
+from almenara.node.settings import load_settings
 from chaos.load import Offer
 from soak.growth import Point, growth, marginal
 from soak.judgement import HANDLES, LATE_BYTES, MEMORY, judgement
+from soak.long_run import INTERVALS
 from soak.picture import draw
 from soak.report import Report, show
 from soak.sampling import (
@@ -260,6 +262,13 @@ def test_the_picture_has_a_line_for_each_process_store_and_reader(tmp_path: Path
     ):
         assert title in texts
     assert texts.count("minutes") == 12
+
+
+def test_every_interval_of_a_run_is_one_that_a_node_knows(tmp_path: Path) -> None:
+    (tmp_path / "member.toml").write_text('federation = "ams"\nmember = "PE"\n')
+    usual = load_settings(tmp_path, environ={})
+    for variable, text in INTERVALS.items():
+        assert load_settings(tmp_path, environ={variable: text}) != usual, variable
 
 
 def test_two_samples_are_enough_for_a_picture(tmp_path: Path) -> None:
