@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from almenara.bus import bound
-from almenara.node.supervise import Ready, ready_path
+from almenara.node.supervise import Ready
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +46,7 @@ class NodeProcess:
         self.end()
 
     def start(self) -> None:
-        ready_path(self.settings).unlink(missing_ok=True)
+        self.settings.ready_path.unlink(missing_ok=True)
         with (self.settings.folder / "node.log").open("ab") as log:
             self._process = subprocess.Popen(
                 bound.command([*self.command, "--config", str(self.settings.file)]),
@@ -74,7 +74,7 @@ class NodeProcess:
                     f"{self.settings.member} ended with {self.process.returncode}\n{self.log()}"
                 )
             try:
-                return msgspec.json.decode(ready_path(self.settings).read_bytes(), type=Ready)
+                return msgspec.json.decode(self.settings.ready_path.read_bytes(), type=Ready)
             except FileNotFoundError:
                 time.sleep(0.05)
         raise AssertionError(f"{self.settings.member} is not ready\n{self.log()}")

@@ -145,6 +145,22 @@ class Cluster:
         """Make a store as if it were new, and end every session of whoever used it: that costs 10 ms."""
         self.run(_EMPTY, database=place.parsed().database or "")
 
+    def end_lease(self, place: Database) -> None:
+        """End the session that holds the lease of a store, as a network does that forgets a connection."""
+        self.run(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity USING (pid)"
+            " WHERE locktype = 'advisory' AND datname = current_database()",
+            database=place.parsed().database or "",
+        )
+
+    def end_transactions(self, place: Database) -> None:
+        """End every session that holds a transaction open and says nothing: its process is stopped."""
+        self.run(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE state LIKE 'idle in transaction%' AND datname = current_database()",
+            database=place.parsed().database or "",
+        )
+
     def drop(self, place: Database) -> None:
         """Drop a database, whoever is connected to it."""
         self.run(f"DROP DATABASE {place.parsed().database} WITH (FORCE)")

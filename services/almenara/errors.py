@@ -8,6 +8,7 @@ AlmenaraError
     MessageRefused   a business document that breaks DOMAIN rules; carries every fault
   Held               not to be judged yet: a newer directory or an earlier statement is needed
   Unavailable        bad for now: wait and try again (carries retry_after_s)
+    Superseded       another node speaks for this member by now: this process must end
   Misconfigured      a file, key or setting must be put right by a person
 """
 
@@ -171,6 +172,10 @@ class Unavailable(AlmenaraError):
     def __init__(self, code: Code, text: str, *, retry_after_s: float = 1.0) -> None:
         super().__init__(code, text)
         self.retry_after_s = retry_after_s
+
+
+class Superseded(Unavailable):
+    """Another node of this member has taken over: this one must end, and may be started again."""
 
 
 class Misconfigured(AlmenaraError):

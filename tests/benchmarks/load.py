@@ -61,9 +61,9 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
 async def publisher(settings: MemberSettings) -> AsyncIterator[NodeService]:
     """Lend the publishing half of the member's node, running."""
     make_state_folder(settings)
-    with lease(settings.lease_path):
-        await prepare(settings)
-        async with open_node(settings, receiving=False) as node, asyncio.TaskGroup() as tasks:
+    with lease(settings.lease_path, settings.store_place) as held:
+        await prepare(settings, term=held.term)
+        async with open_node(settings, held.term, receiving=False) as node, asyncio.TaskGroup() as tasks:
             assert node.service is not None
             stopping = asyncio.Event()
             tasks.create_task(node.run(stopping))

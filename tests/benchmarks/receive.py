@@ -25,9 +25,9 @@ async def run(member: Path) -> None:
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     make_state_folder(settings)
-    with lease(settings.lease_path):
-        await prepare(settings)
-        async with open_node(settings, publishing=False) as node:
+    with lease(settings.lease_path, settings.store_place) as held:
+        await prepare(settings, term=held.term)
+        async with open_node(settings, held.term, publishing=False) as node:
             await node.run(stopping)
 
 

@@ -76,13 +76,13 @@ def protect(config: Path, passphrase_file: Path | None, *, ask: bool, remove: bo
     from almenara.cli.reach import load
     from almenara.node.node import make_state_folder
     from almenara.node.protection import protect as protect_keys
-    from almenara.store.lease import lease
+    from almenara.store.lease import folder_lease
 
     if [passphrase_file is not None, ask, remove].count(True) != 1:
         raise click.UsageError("give one of --passphrase-file, --passphrase and --remove")
     settings = load(config)
     make_state_folder(settings)
-    with lease(settings.lease_path):
+    with folder_lease(settings.lease_path):  # the keys are this folder's, whoever has the store
         present = node_passphrase(settings)
         new = None if remove else new_passphrase(passphrase_file, "New passphrase of the keys")
         done = protect_keys(settings, passphrase=present, new=new, passphrase_file=passphrase_file)

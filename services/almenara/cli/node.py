@@ -85,13 +85,13 @@ async def _show_ready(settings: MemberSettings, ready_file: Path) -> None:
     """Keep the file that was asked for the same as the node's own, once that is of this process."""
     import msgspec
 
-    from almenara.node.supervise import READY_RETRY_S, Ready, ready_path
+    from almenara.node.supervise import READY_RETRY_S, Ready
     from almenara.trust.secretfile import replace_file
 
     shown = b""
     while True:
         try:
-            found = ready_path(settings).read_bytes()
+            found = settings.ready_path.read_bytes()
         except FileNotFoundError:
             found = b""
         # Until the node has begun, a node that was killed may have left its own.

@@ -83,7 +83,7 @@ def recover(config: Path) -> None:
 
     settings = load(config)
     make_state_folder(settings)
-    with lease(settings.lease_path):
+    with lease(settings.lease_path, settings.store_place):
         made = recover_keys(settings, now=clock.now())
     _tell(settings, made)
     click.echo(f"next: send {settings.enrolment_path} to the coordinator of {settings.federation}, who runs")

@@ -157,6 +157,8 @@ def migrate(config: Path) -> None:
         click.echo(f"store {place}: has schema version {SCHEMA_VERSION} already, nothing to do")
         return
     make_state_folder(settings)
-    with lease(settings.lease_path):
-        Store.create(place, tell=lambda step, summary: click.echo(f"version {step}: {summary}")).close()
+    with lease(settings.lease_path, place) as held:
+        Store.create(
+            place, term=held.term, tell=lambda step, summary: click.echo(f"version {step}: {summary}")
+        ).close()
     click.echo(f"store {place}: upgraded from schema version {before} to {SCHEMA_VERSION}")

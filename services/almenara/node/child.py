@@ -1,6 +1,6 @@
 """How does one half of a supervised node start? `python -m almenara.node.child publisher|subscriber`.
 
-Its settings come on standard input from the parent, which started it through bus.bound.
+Its settings and its term come on standard input from the parent, which started it through bus.bound.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import sys
 import structlog
 
 from almenara import logs
-from almenara.errors import AlmenaraError
+from almenara.errors import AlmenaraError, Superseded
 from almenara.node.memory import settle_memory
-from almenara.node.supervise import run_child, settings_of
+from almenara.node.supervise import Start, run_child
 
 log = structlog.get_logger()
 
@@ -25,7 +25,7 @@ async def _run(part: str, data: bytes) -> None:
     loop.add_signal_handler(signal.SIGTERM, stopping.set)
     # Ctrl-C reaches every process of the terminal; the parent decides.
     loop.add_signal_handler(signal.SIGINT, lambda: None)
-    await run_child(part, settings_of(data), stopping=stopping)
+    await run_child(part, Start.from_bytes(data), stopping=stopping)
 
 
 def main() -> None:
@@ -34,6 +34,16 @@ def main() -> None:
     settle_memory()
     part = sys.argv[1]
     structlog.contextvars.bind_contextvars(part=part)
+    overtaken = False
+    try:
+        _run_to_its_end(part)
+    except* Superseded:  # the node has said so
+        overtaken = True
+    if overtaken:
+        sys.exit(Superseded.exit_status)
+
+
+def _run_to_its_end(part: str) -> None:
     try:
         asyncio.run(_run(part, sys.stdin.buffer.read()))
     except AlmenaraError as error:

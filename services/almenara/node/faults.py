@@ -52,13 +52,19 @@ def error_body(error: AlmenaraError) -> ErrorBody:
     """Return the error as it travels."""
     faults = error.faults if isinstance(error, MessageRefused) else ()
     return ErrorBody(
-        kind="MessageRefused" if isinstance(error, MessageRefused) else type(error).__name__,
+        kind=_kind(error),
         code=error.code,
         text=error.text,
         exit_status=error.exit_status,
         faults=tuple(FaultBody(code=fault.code, path=fault.path, text=fault.text) for fault in faults),
         retry_after_s=error.retry_after_s if isinstance(error, Unavailable) else None,
     )
+
+
+def _kind(error: AlmenaraError) -> str:
+    # Why a dependency is away is its own affair: who called waits and asks again.
+    bases = (base for base in (MessageRefused, Unavailable) if isinstance(error, base))
+    return next(bases, type(error)).__name__
 
 
 def http_status(error: AlmenaraError) -> int:

@@ -19,7 +19,7 @@ import structlog
 
 from almenara import clock
 from almenara.bus.kafka import Reader, Sender, answers
-from almenara.errors import AlmenaraError, Code, Misconfigured
+from almenara.errors import AlmenaraError, Code, Misconfigured, Superseded
 from almenara.model import codelists
 from almenara.node.housekeeping import Housekeeping
 from almenara.node.identity import load_keys, open_member, own_enrolment, require_certificate
@@ -27,6 +27,7 @@ from almenara.node.local import Connected, NodeService
 from almenara.node.renewal import Renewal
 from almenara.node.rotation import put_in_place
 from almenara.node.settings import reread
+from almenara.node.turn import turn, watch
 from almenara.publisher.publisher import Publisher
 from almenara.store import highwater, outbox
 from almenara.store.database import Store
@@ -43,11 +44,18 @@ if TYPE_CHECKING:
     from almenara.node.identity import Identity
     from almenara.node.renewal import Renewable
     from almenara.node.settings import MemberSettings
+    from almenara.store.lease import Lease
 
 Work = Callable[..., Coroutine[Any, Any, None]]
 """What runs until the event that it is given as `stopping` is set, and drains."""
 
+Watch = Callable[[], Coroutine[Any, Any, None]]
+"""What runs beside, until the node stops."""
+
 _STATE_MODE = 0o700
+
+FAULT_POLL_S = 0.2
+"""How soon a process ends once its writes are refused for good: until then callers get the refusal."""
 
 log = structlog.get_logger()
 
@@ -58,19 +66,23 @@ class MemberNode:
     `service` answers for it, None in a process that only receives.
     """
 
-    def __init__(self, works: list[Work], *, service: NodeService | None) -> None:
+    def __init__(self, works: list[Work], watches: list[Watch], *, service: NodeService | None) -> None:
         self._works = works
+        self.watches = watches
         self.service = service
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Run until `stopping` is set, then drain and return; an unknown bug in any part ends them all."""
+        """Run until `stopping` is set, then drain and return; an unknown bug in any part ends them all.
+
+        So does Superseded: another node of the member has taken over.
+        """
         async with asyncio.TaskGroup() as tasks:
+            watching = [tasks.create_task(each()) for each in self.watches]
             for work in self._works:
                 tasks.create_task(work(stopping=stopping))
-            if self.service is not None:
-                watching = tasks.create_task(self.service.watch())
-                await stopping.wait()
-                watching.cancel()
+            await stopping.wait()
+            for task in watching:
+                task.cancel()
 
 
 @asynccontextmanager
@@ -81,10 +93,20 @@ async def sole_node(settings: MemberSettings) -> AsyncIterator[MemberNode]:
     person must put right.
     """
     make_state_folder(settings)
-    with lease(settings.lease_path):
-        await prepare(settings)
-        async with open_node(settings) as node:
+    async with turn(settings) as held:
+        if held is None:
+            raise AssertionError(str(settings.file))
+        async with whole_node(settings, held) as node:
             yield node
+
+
+@asynccontextmanager
+async def whole_node(settings: MemberSettings, held: Lease) -> AsyncIterator[MemberNode]:
+    """Lend the whole node in this process, which holds the lease and watches it. Raises Misconfigured."""
+    await prepare(settings, term=held.term)
+    async with open_node(settings, held.term) as node:
+        node.watches.append(partial(watch, held))
+        yield node
 
 
 def make_state_folder(settings: MemberSettings) -> None:
@@ -100,16 +122,19 @@ def make_state_folder(settings: MemberSettings) -> None:
         ) from exc
 
 
-async def prepare(settings: MemberSettings) -> None:
+async def prepare(settings: MemberSettings, *, term: int | None = None) -> None:
     """Install the admission, make the store, and put a directory in force: the newest there is.
 
     Where no broker answers it is that of the folder in the settings, else the admission's. The lease
-    must be held. Doing it again changes nothing. Raises Misconfigured.
+    must be held, and `term` is its own. Doing it again changes nothing. Raises Misconfigured.
     """
     identity = await asyncio.to_thread(open_member, settings, now=clock.now())
     files = read_admission(settings.admission_path).directory
     bootstrap = settings.bootstrap or identity.bootstrap
-    async with Store.create(settings.store_place) as store, Reader(bootstrap, identity.context) as reader:
+    async with (
+        Store.create(settings.store_place, term=term) as store,
+        Reader(bootstrap, identity.context) as reader,
+    ):
         await _notice_restore(settings, store)
         follower = _follower(settings, identity, store)
         await follower.load()
@@ -132,14 +157,17 @@ async def prepare(settings: MemberSettings) -> None:
 
 @asynccontextmanager
 async def open_node(
-    settings: MemberSettings, *, publishing: bool = True, receiving: bool = True
+    settings: MemberSettings, term: int | None = None, *, publishing: bool = True, receiving: bool = True
 ) -> AsyncIterator[MemberNode]:
-    """Lend these parts of the node; the lease must be held, and `prepare` done. Raises Misconfigured."""
+    """Lend these parts of the node; the lease must be held, and `prepare` done. Raises Misconfigured.
+
+    `term` is that of the lease: nothing is written any more once another has been taken.
+    """
     now = clock.now()
     identity = await asyncio.to_thread(open_member, settings, now=now)
     await asyncio.to_thread(codelists.read_all)
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(Store.open(settings.store_place))
+        store = await stack.enter_async_context(Store.open(settings.store_place, term=term))
         follower = _follower(settings, identity, store)
         await follower.load()
         bootstrap = settings.bootstrap or identity.bootstrap
@@ -150,6 +178,7 @@ async def open_node(
         connected = Connected(bootstrap=bootstrap, context=identity.context, certificate=certificate)
         clients: list[Renewable] = []
         works: list[Work] = []
+        watches: list[Watch] = [partial(_until_overtaken, store)]
         service = None
         if publishing:
             publisher = Publisher(
@@ -167,6 +196,7 @@ async def open_node(
             clients += [sender, reader]
             works.append(partial(publisher.run, sender=sender, reader=reader))
             service = NodeService(settings=settings, store=store, publisher=publisher, connected=connected)
+            watches.append(service.watch)
         if receiving:
             subscriber = Subscriber(
                 federation=settings.federation,
@@ -206,7 +236,15 @@ async def open_node(
             publishing=publishing,
             receiving=receiving,
         )
-        yield MemberNode(works, service=service)
+        yield MemberNode(works, watches, service=service)
+
+
+async def _until_overtaken(store: Store) -> None:
+    """Raise Superseded once a write was refused by it; whoever wrote only waits and tries again."""
+    while not isinstance(store.fault, Superseded):  # noqa: ASYNC110 - threads set it
+        await asyncio.sleep(FAULT_POLL_S)
+    log.critical("node.superseded", code=store.fault.code, error=store.fault.text)
+    raise store.fault
 
 
 async def _notice_restore(settings: MemberSettings, store: Store) -> None:
@@ -229,8 +267,8 @@ def open_epochs(settings: MemberSettings) -> int:
     if one does, Misconfigured STORE_MISSING.
     """
     make_state_folder(settings)
-    with lease(settings.lease_path):
-        store = Store.open(settings.store_place)
+    with lease(settings.lease_path, settings.store_place) as held:
+        store = Store.open(settings.store_place, term=held.term)
         try:
             store.write_now(outbox.stand_by_broker)
             known = store.write_now(outbox.require_fresh_epochs)

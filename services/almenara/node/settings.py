@@ -115,6 +115,11 @@ class MemberSettings(msgspec.Struct, frozen=True, kw_only=True):
         return self.state / "node.lock"
 
     @property
+    def ready_path(self) -> Path:
+        """Return the file that says, while the node runs, that its socket answers."""
+        return self.state / "node.ready"
+
+    @property
     def directory_cache(self) -> Path:
         """Return the folder in which the TUF client keeps what it has seen."""
         return self.state / "directory"

@@ -143,7 +143,7 @@ def restore_store(
             "member.toml, or restore the database by the server's own programs, then: almenara epoch open",
         )
     make_state_folder(settings)
-    with lease(settings.lease_path):
+    with lease(settings.lease_path, settings.store_place):
         header = read_header(file, settings)
         last = _require_older(settings.store_path, file, header, force=force)
         try:

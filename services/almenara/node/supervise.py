@@ -1,10 +1,11 @@
 """What does `almenara node run` do? It keeps the two halves of a node running, each in a process.
 
-    lease --> prepare --> publisher --answers the socket--> node.ready
+    lease --> prepare --> publisher --answers the socket--> node.ready       (turn.py waits for the lease)
                      '--> subscriber
 
     child ends by itself --backoff--> started again       (an unknown bug ends it; restart is safe)
     child says "configuration" (status 2) --------------> the node ends with it: only a person can mend
+    another node has taken over ------------------------> the children are killed, the node ends (status 3)
     SIGTERM or SIGINT --> children drain, 10 s --> SIGKILL --> the lease is free
 
 The kernel kills the children when their parent dies (bus.bound), and the lease is theirs too: it is
@@ -16,7 +17,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 from asyncio.subprocess import PIPE
 from contextlib import suppress
@@ -29,17 +29,19 @@ import structlog
 from almenara import clock
 from almenara.bus import bound
 from almenara.crash import Point, crash_point
-from almenara.errors import Code, Misconfigured
+from almenara.errors import Code, Misconfigured, Superseded
 from almenara.node.api import serve
-from almenara.node.node import make_state_folder, open_node, prepare, sole_node
+from almenara.node.node import make_state_folder, open_node, prepare, whole_node
+from almenara.node.notify import notify
 from almenara.node.remote import RemoteNode
 from almenara.node.settings import MemberSettings
-from almenara.store.lease import lease
+from almenara.node.turn import turn, watch
 from almenara.trust.secretfile import replace_file
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
-    from pathlib import Path
+
+    from almenara.store.lease import Lease
 
 STOP_TIMEOUT_S = 10.0
 """How long a child may drain before SIGKILL; a publisher waits 3 s for the broker at most."""
@@ -70,12 +72,40 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
 
 
-async def run_sole(settings: MemberSettings, *, stopping: asyncio.Event) -> None:
-    """Run the whole node in this process until `stopping` is set.
+class Start(msgspec.Struct, frozen=True, kw_only=True):
+    """What a parent writes to its child: the settings, and the term of the lease under which it writes."""
 
-    Raises Unavailable STORE_LOCKED, Misconfigured.
+    settings: MemberSettings
+    term: int | None
+
+    def to_bytes(self) -> bytes:
+        """Return it as it is written."""
+        return msgspec.json.encode(self, enc_hook=str)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Start:
+        """Return what a parent wrote."""
+
+        def decode(kind: type, value: object) -> object:
+            return kind(value)
+
+        return msgspec.json.decode(data, type=cls, dec_hook=decode)
+
+
+async def run_sole(settings: MemberSettings, *, stopping: asyncio.Event) -> None:
+    """Run the whole node in this process until `stopping` is set; wait while another node has its turn.
+
+    Raises Unavailable STORE_LOCKED where that is one of this folder, Superseded, Misconfigured.
     """
-    async with sole_node(settings) as node:
+    make_state_folder(settings)
+    async with turn(settings, stopping=stopping) as held:
+        if held is None:
+            return
+        await _run_whole(settings, held, stopping)
+
+
+async def _run_whole(settings: MemberSettings, held: Lease, stopping: asyncio.Event) -> None:
+    async with whole_node(settings, held) as node:
         if node.service is None:
             raise AssertionError(str(settings.file))
         async with serve(node.service, settings.socket_path) as api, asyncio.TaskGroup() as tasks:
@@ -89,24 +119,26 @@ async def run_sole(settings: MemberSettings, *, stopping: asyncio.Event) -> None
 
 
 async def run_supervised(settings: MemberSettings, *, stopping: asyncio.Event) -> None:
-    """Run the node as this process and two children until `stopping` is set.
+    """Run the node as this process and two children until `stopping` is set; wait while another has its turn.
 
-    Raises Unavailable STORE_LOCKED, Misconfigured; also when a child finds something only a person
-    can mend.
+    Raises Unavailable STORE_LOCKED where that is one of this folder, Superseded, Misconfigured; also when a
+    child finds something only a person can mend.
     """
     make_state_folder(settings)
-    with lease(settings.lease_path) as descriptor:
+    async with turn(settings, stopping=stopping) as held:
+        if held is None:
+            return
         crash_point(Point.NODE_LEASED)
-        await prepare(settings)
+        await prepare(settings, term=held.term)
         crash_point(Point.NODE_PREPARED)
-        supervisor = _Supervisor(settings, descriptor, stopping)
-        _retract(settings)
+        supervisor = _Supervisor(settings, held, stopping)
         try:
             async with asyncio.TaskGroup() as tasks:
-                announcing = tasks.create_task(supervisor.announce())
+                besides = [tasks.create_task(supervisor.announce()), tasks.create_task(supervisor.guard())]
                 children = [tasks.create_task(supervisor.keep(part)) for part in PARTS]
                 await asyncio.wait(children)
-                announcing.cancel()
+                for task in besides:
+                    task.cancel()
         finally:
             _retract(settings)
         if supervisor.fault is not None:
@@ -116,12 +148,20 @@ async def run_supervised(settings: MemberSettings, *, stopping: asyncio.Event) -
 class _Supervisor:
     """The parent of the two children."""
 
-    def __init__(self, settings: MemberSettings, lease_descriptor: int, stopping: asyncio.Event) -> None:
+    def __init__(self, settings: MemberSettings, held: Lease, stopping: asyncio.Event) -> None:
         self._settings = settings
-        self._lease = lease_descriptor
+        self._held = held
         self._stopping = stopping
         self._children: dict[str, int] = {}
-        self.fault: Misconfigured | None = None
+        self.fault: Misconfigured | Superseded | None = None
+
+    async def guard(self) -> None:
+        """End the node when another one of this member has taken over."""
+        try:
+            await watch(self._held)
+        except Superseded as error:
+            self.fault = error
+            self._stopping.set()
 
     async def keep(self, part: str) -> None:
         """Start a child, and again whenever it ends, until the node stops."""
@@ -153,12 +193,15 @@ class _Supervisor:
     async def _start(self, part: str) -> Process:
         program = [sys.executable, "-P", "-m", "almenara.node.child", part]
         process = await asyncio.create_subprocess_exec(
-            *bound.command(program), stdin=PIPE, pass_fds=(self._lease,), start_new_session=True
+            *bound.command(program),
+            stdin=PIPE,
+            pass_fds=(self._held.folder.descriptor,),
+            start_new_session=True,
         )
         if process.stdin is None:
             raise AssertionError(part)
         with suppress(ConnectionError):  # it ended at once: `_wait` tells
-            process.stdin.write(msgspec.json.encode(self._settings, enc_hook=str))
+            process.stdin.write(Start(settings=self._settings, term=self._held.term).to_bytes())
             await process.stdin.drain()
         process.stdin.close()
         return process
@@ -172,7 +215,9 @@ class _Supervisor:
             stop.cancel()
             if not ended.done():
                 with suppress(ProcessLookupError):
-                    process.send_signal(signal.SIGTERM)
+                    # What a child that was overtaken might still do nobody waits for.
+                    overtaken = isinstance(self.fault, Superseded)
+                    process.send_signal(signal.SIGKILL if overtaken else signal.SIGTERM)
                 _, late = await asyncio.wait((ended,), timeout=STOP_TIMEOUT_S)
                 if late:
                     log.error("child.killed", pid=process.pid, after_s=STOP_TIMEOUT_S)
@@ -195,10 +240,13 @@ class _Supervisor:
                 await asyncio.sleep(wait_s)
 
 
-async def run_child(part: str, settings: MemberSettings, *, stopping: asyncio.Event) -> None:
-    """Run one half of a node, under a parent that holds the lease and has prepared the store."""
-    publishing = part == "publisher"
-    async with open_node(settings, publishing=publishing, receiving=not publishing) as node:
+async def run_child(part: str, start: Start, *, stopping: asyncio.Event) -> None:
+    """Run one half of a node, under a parent that holds the lease and has prepared the store.
+
+    Raises Superseded when a write is refused because another node has taken over, Misconfigured.
+    """
+    settings, publishing = start.settings, part == "publisher"
+    async with open_node(settings, start.term, publishing=publishing, receiving=not publishing) as node:
         if node.service is None:
             await node.run(stopping)
             return
@@ -206,15 +254,6 @@ async def run_child(part: str, settings: MemberSettings, *, stopping: asyncio.Ev
             crashed = tasks.create_task(_until(api.crashed))
             await node.run(stopping)
             crashed.cancel()
-
-
-def settings_of(data: bytes) -> MemberSettings:
-    """Return the settings that a parent wrote to its child."""
-
-    def decode(kind: type, value: object) -> object:
-        return kind(value)
-
-    return msgspec.json.decode(data, type=MemberSettings, dec_hook=decode)
 
 
 async def _until(crashed: asyncio.Future[None]) -> None:
@@ -232,29 +271,15 @@ def _announce(settings: MemberSettings, *, children: dict[str, int]) -> bool:
     )
     written = True
     try:
-        replace_file(ready_path(settings), msgspec.json.encode(ready))
+        replace_file(settings.ready_path, msgspec.json.encode(ready))
     except OSError as exc:
-        log.warning("ready.not_written", file=str(ready_path(settings)), error=exc.strerror)
+        log.warning("ready.not_written", file=str(settings.ready_path), error=exc.strerror)
         written = False
     crash_point(Point.NODE_ANNOUNCED)
-    _notify("READY=1")
+    notify(f"READY=1\nSTATUS=speaks for {settings.member}")
     log.info("node.ready", member=settings.member, socket=str(settings.socket_path), pid=ready.pid)
     return written
 
 
 def _retract(settings: MemberSettings) -> None:
-    ready_path(settings).unlink(missing_ok=True)
-
-
-def ready_path(settings: MemberSettings) -> Path:
-    """Return the file that says, while the node runs, that its socket answers."""
-    return settings.state / "node.ready"
-
-
-def _notify(state: str) -> None:
-    """Tell systemd, if it started us with Type=notify (sd_notify(3))."""
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    if not address:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, suppress(OSError):
-        notify.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)
+    settings.ready_path.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, Self, TypeVar
 import structlog
 from sqlalchemy.exc import DBAPIError
 
-from almenara.errors import AlmenaraError, Code, Misconfigured
+from almenara.errors import AlmenaraError, Code, Misconfigured, Superseded
 from almenara.store import migrations, tables
 from almenara.store.postgres import PostgresDatabase
 from almenara.store.sqlite import SqliteFile
@@ -92,12 +92,14 @@ class Store:
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="store-reader")
 
     @classmethod
-    def create(cls, place: Place, *, tell: Callable[[int, str], None] = _tell) -> Store:
+    def create(
+        cls, place: Place, *, term: int | None = None, tell: Callable[[int, str], None] = _tell
+    ) -> Store:
         """Open the store, making an empty one where there is none and upgrading an older one in place.
 
         For whoever holds the member's lease. `tell` hears of each step of an upgrade before it is taken.
         """
-        backend = _backend(place)
+        backend = _backend(place, term)
         backend.make()
         store = cls(backend, place)
         with store._or_closed():
@@ -109,12 +111,13 @@ class Store:
         return store
 
     @classmethod
-    def open(cls, place: Place) -> Store:
+    def open(cls, place: Place, *, term: int | None = None) -> Store:
         """Open an existing store; raise Misconfigured STORE_MISSING where there is none.
 
-        Raises Misconfigured CONFIGURATION for one of another version.
+        `term` is that of the lease under which it is written. Raises Misconfigured CONFIGURATION for one of
+        another version.
         """
-        backend = _backend(place)
+        backend = _backend(place, term)
         backend.find()
         store = cls(backend, place)
         store._check()
@@ -158,9 +161,9 @@ class Store:
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in one write transaction in the writer's thread and return its result.
 
-        Raises Unavailable STORE_LOCKED or STORE_FULL; then nothing of it was kept. Unavailable
-        STORE_AWAY says that a server went away: all of it was kept or nothing, and only what the store
-        holds when it is asked again tells which.
+        Raises Unavailable STORE_LOCKED or STORE_FULL; then nothing of it was kept, nor ever will be of
+        what is written here once it is Superseded. Unavailable STORE_AWAY says that a server went away:
+        all of it was kept or nothing, and only what the store holds when it is asked again tells which.
         """
         return await self.in_writer(lambda: self.write_now(work))
 
@@ -190,6 +193,9 @@ class Store:
             if purpose == "write" and isinstance(error, AlmenaraError):
                 self.fault = error
             raise error from exc
+        except Superseded as error:
+            self.fault = error
+            raise
         if purpose == "write":
             self.fault = None
         return done
@@ -218,8 +224,8 @@ def describe(place: Place) -> About:
     return About(backend.name, server, version, size)
 
 
-def _backend(place: Place) -> Backend:
-    return SqliteFile(place) if isinstance(place, Path) else PostgresDatabase(place)
+def _backend(place: Place, term: int | None = None) -> Backend:
+    return SqliteFile(place) if isinstance(place, Path) else PostgresDatabase(place, term)
 
 
 def _found_if_missing(connection: Connection) -> None:

@@ -3,7 +3,7 @@
     piece: MessagePack [table, [column, ...], [row, ...]]
 
 Read in one transaction, it is the store of one moment, however much is written meanwhile. What belongs
-to the database itself is not in it: the version of the schema, and who holds its lease.
+to the database itself is not in it: the version of the schema, and the term of who holds its lease.
 """
 
 from __future__ import annotations
@@ -32,8 +32,7 @@ POSITIONS_SKIPPED = 1_000_000_000
 """How far a restored store begins above the last position that it knows: the lost one may have given more,
 and whoever follows the inbox from such a position would never see what takes it again."""
 
-_LEFT_OUT = frozenset({"lease"})
-_VERSION = "schema_version"
+_LEFT_OUT = frozenset({"schema_version", "term"})
 _COUNTED = (message, quarantine)
 """The tables whose positions the database gives."""
 
@@ -42,14 +41,15 @@ _PIECE = msgspec.msgpack.Decoder(tuple[str, list[str], list[tuple[Any, ...]]])
 
 def count(connection: Connection) -> int:
     """Return how many rows a dump has."""
-    tables = (select(func.count()).select_from(table) for table in _tables())
-    return sum(connection.execute(query).scalar_one() for query in tables) - 1  # the version is not in it
+    tables = (select(func.count()).select_from(table) for table in metadata.sorted_tables)
+    left_out = select(func.count()).where(meta.c.name.in_(_LEFT_OUT))
+    return sum(map(connection.scalar, tables)) - connection.execute(left_out).scalar_one()
 
 
 def dump(connection: Connection, tell: Callable[[str, int], None]) -> Iterator[bytes]:
     """Yield the pieces of a store; `tell` hears the table and how many rows are done."""
     done = 0
-    for table in _tables():
+    for table in metadata.sorted_tables:
         name, columns = str(table.name), [str(column.name) for column in table.columns]
         for rows in _portions(connection, table):
             yield msgspec.msgpack.encode((name, columns, rows))
@@ -57,16 +57,12 @@ def dump(connection: Connection, tell: Callable[[str, int], None]) -> Iterator[b
             tell(name, done)
 
 
-def _tables() -> list[Table]:
-    return [table for table in metadata.sorted_tables if table.name not in _LEFT_OUT]
-
-
 def _portions(connection: Connection, table: Table) -> Iterator[list[tuple[Any, ...]]]:
     """Yield the rows of a table in portions of a size, an empty one for an empty table."""
     portion: list[tuple[Any, ...]] = []
     size = 0
     for row in connection.execute(select(table).execution_options(yield_per=FETCHED)):
-        if table is meta and row.name == _VERSION:
+        if table is meta and row.name in _LEFT_OUT:
             continue
         portion.append(tuple(row))
         size += sum(len(value) for value in row if isinstance(value, bytes | str))
@@ -83,7 +79,7 @@ def load(connection: Connection, piece: bytes) -> int:
     """
     name, columns, rows = _PIECE.decode(piece)
     table = metadata.tables.get(name)
-    if table is None or name in _LEFT_OUT or set(columns) != set(table.columns.keys()):
+    if table is None or set(columns) != set(table.columns.keys()):
         raise Misconfigured(
             Code.CONFIGURATION,
             f"backup: its table {name} is not as this program has it; restore it with the one that made it",

@@ -1,9 +1,10 @@
 """How is a store in a PostgreSQL database opened, and which of its faults can a person or time mend?
 
-A write locks one row (`meta`, schema_version) before all else, and its transaction is READ COMMITTED:
-so writers follow one another as with SQLite's BEGIN IMMEDIATE, none sees less than the one before it
-left, and positions show in their order. SERIALIZABLE would have every caller ready to run again; an
-advisory lock would need a number of its own for each store. A read is one REPEATABLE READ snapshot.
+A write locks two rows (`meta`, schema_version and term) before all else, and its transaction is READ
+COMMITTED: so writers follow one another as with SQLite's BEGIN IMMEDIATE, none sees less than the one
+before it left, and positions show in their order. The term under that lock says whether the writer still
+speaks for its member (server_lease.py). SERIALIZABLE would have every caller ready to run again. A read is
+one REPEATABLE READ snapshot.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import create_engine, event
 
-from almenara.errors import Code, Misconfigured, Unavailable
+from almenara.errors import Code, Misconfigured, Superseded, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +32,12 @@ CONNECT_TIMEOUT_S = 5
 IDLE_TIMEOUT_S = 60
 """How long the server waits for the next word within a transaction. A client that vanished would else
 hold the write lock; one that opens a large batch meanwhile is silent for seconds."""
+
+SILENT_S, PROBE_S, PROBES = 3, 1, 4
+"""After how long a silence the server asks whether a client is there, how often, and how many times."""
+
+VANISHED_S = SILENT_S + PROBE_S * PROBES
+"""After how long it gives up one whose machine has gone, with all that its sessions held."""
 
 # A server whose machine has gone answers nothing at all: within some 10 s the connection is given up.
 _PATIENCE = {
@@ -50,9 +57,15 @@ _SETTINGS = (
     "SET bytea_output = hex",
     "SET standard_conforming_strings = on",
     "SET client_min_messages = warning",
+    # Over TCP; its own settings would have it wait for two hours.
+    f"SET tcp_keepalives_idle = {SILENT_S}",
+    f"SET tcp_keepalives_interval = {PROBE_S}",
+    f"SET tcp_keepalives_count = {PROBES}",
+    f"SET tcp_user_timeout = {VANISHED_S * 1000}",
 )
 
-_WRITE_LOCK = "SELECT value FROM meta WHERE name = 'schema_version' FOR UPDATE"
+# Who waits here is given the rows as they stand once it has the lock, not as they stood when it came.
+_WRITE_LOCK = "SELECT value FROM meta WHERE name IN ('schema_version', 'term') ORDER BY name FOR UPDATE"
 
 _ABOUT = """
     SELECT current_setting('server_version'), coalesce(sum(pg_total_relation_size(oid)), 0)::bigint
@@ -80,10 +93,14 @@ INSTALLING = 'pip install "almenara[postgres]"'
 
 
 class PostgresDatabase:
-    """A store in one database, or in the first schema of its search path."""
+    """A store in one database, or in the first schema of its search path.
 
-    def __init__(self, place: Database) -> None:
+    With a `term` it is written for as long as no other has been taken since; without one, by a person.
+    """
+
+    def __init__(self, place: Database, term: int | None = None) -> None:
         self._place = place
+        self._term = term
         self.name = place.name
 
     def find(self) -> None:
@@ -115,7 +132,9 @@ class PostgresDatabase:
         def _begin(connection: Connection) -> None:
             match connection.get_execution_options().get("purpose"):
                 case "write":
-                    connection.exec_driver_sql(_WRITE_LOCK)
+                    locked = connection.exec_driver_sql(_WRITE_LOCK).scalars().all()
+                    if self._term is not None and locked[1:] != [str(self._term)]:
+                        raise superseded(self.name)
                 case "found":
                     connection.exec_driver_sql(_FOUNDING_LOCK)
                 case _:
@@ -188,6 +207,15 @@ class PostgresDatabase:
 
     def _refused(self, said: str, remedy: str) -> Misconfigured:
         return Misconfigured(Code.CONFIGURATION, f"store {self.name}: refused ({said}); {remedy}")
+
+
+def superseded(name: str, holder: str = "another node") -> Superseded:
+    """Return what to say where this process no longer speaks for its member."""
+    return Superseded(
+        Code.STORE_LOCKED,
+        f"store {name}: {holder} speaks for this member by now; this node ends, and nothing accepted is lost;"
+        " ask that one",
+    )
 
 
 def _said(exc: DBAPIError) -> str:

@@ -18,7 +18,6 @@ from almenara.errors import Code, Refused, Unavailable
 from almenara.model.ids import REGION, MemberId, Stream
 from almenara.node.answers import StreamState
 from almenara.node.node import open_epochs
-from almenara.node.supervise import ready_path
 from almenara.trust.certificates import client_context
 from buses import connected, ids_held, stream
 from node_process import NodeProcess, alive
@@ -67,7 +66,7 @@ async def test_two_nodes_are_killed_under_load_and_every_message_is_held_once(si
             evidence = await reader.node.evidence()
     assert len(found) == len(set(found))
     assert not [each for each in evidence if (each.publisher, each.epoch) == ("EC", epoch)]
-    assert not ready_path(site["EC"]).exists()
+    assert not site["EC"].ready_path.exists()
 
 
 async def _publish_whatever_happens(bus: Bus, alert: object) -> None:
@@ -239,7 +238,7 @@ async def test_sigterm_drains_and_nothing_of_the_node_stays(site: NodeSite) -> N
             await ec.publish(alert)
         assert node.end() == 0
         assert not [pid for pid in (ready.pid, *ready.children.values()) if alive(pid)]
-    assert not ready_path(site["EC"]).exists()
+    assert not site["EC"].ready_path.exists()
     assert not site["EC"].socket_path.exists()
     async with connected(site, "UY") as (uy,):
         await ids_held(uy, sender="EC", until={alert.message_id})

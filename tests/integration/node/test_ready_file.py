@@ -12,7 +12,7 @@ import pytest
 
 from almenara.bus import bound
 from almenara.clock import now
-from almenara.node.supervise import Ready, ready_path
+from almenara.node.supervise import Ready
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +28,7 @@ def test_what_a_killed_node_left_is_not_shown_again(site: NodeSite, tmp_path: Pa
     settings, ready = site["UY"], tmp_path / "ready.json"
     left = Ready(pid=1, member="UY", socket=str(settings.socket_path), children={"publisher": 1}, at=now())
     settings.state.mkdir(exist_ok=True)
-    for path in (ready, ready_path(settings)):
+    for path in (ready, settings.ready_path):
         path.write_bytes(msgspec.json.encode(left))
     program = [sys.executable, "-m", "almenara.cli", "node", "run", "--config", str(settings.file)]
     shown: set[int] = set()

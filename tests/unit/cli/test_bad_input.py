@@ -19,7 +19,7 @@ from almenara import client, clock
 from almenara.node.settings import load_settings
 from almenara.store import outbox, sqlite
 from almenara.store.database import Store
-from almenara.store.lease import lease
+from almenara.store.lease import folder_lease
 from almenara.trust.admission import Admission
 from almenara.trust.certificates import issue_for_request, load_ca
 from almenara.trust.enrolment import read_enrolment
@@ -165,7 +165,7 @@ def test_a_lease_held_without_a_socket_names_the_holder(
     site: MemberSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client, "START_WAIT_S", 0.2)  # a limit of ours, not the behaviour
-    with lease(site.state / "node.lock"):
+    with folder_lease(site.state / "node.lock"):
         shown = site.almenara("publish", site.folder / "message.json")
     one_line(shown, 3, "process", "[STORE_LOCKED]")
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from almenara.store.lease import lease
+from almenara.store.lease import folder_lease
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,7 +97,7 @@ def test_how_to_protect_is_said_once(site: MemberSite, options: tuple[str, ...])
 
 
 def test_keys_do_not_change_under_a_node_that_runs(site: MemberSite) -> None:
-    with lease(site.state / "node.lock"):
+    with folder_lease(site.state / "node.lock"):
         done = site.almenara("key", "protect", "--remove")
     assert done.status == 3
     assert "STORE_LOCKED" in done.fault

@@ -16,7 +16,7 @@ from almenara.model.ids import AudienceId, MemberId
 from almenara.node.settings import load_settings
 from almenara.store import directory as directory_row
 from almenara.store import quarantine
-from almenara.store.lease import lease
+from almenara.store.lease import folder_lease
 from almenara.store.quarantine import Evidence, Refusal
 from almenara.trust.continuity import Continuity, KeptBack, TrustedDirectory
 
@@ -39,7 +39,7 @@ def test_after_epoch_open_the_next_statement_begins_an_epoch(site: MemberSite) -
 
 
 def test_epoch_open_refuses_while_a_node_runs(site: MemberSite) -> None:
-    with lease(site.state / "node.lock"):
+    with folder_lease(site.state / "node.lock"):
         shown = site.almenara("epoch", "open")
     assert shown.status == 3
     assert "[STORE_LOCKED]" in shown.fault

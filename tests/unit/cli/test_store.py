@@ -16,7 +16,7 @@ from almenara.cli.checks import Verdict, retention, trusted_directory
 from almenara.node.settings import load_settings
 from almenara.store import outbox as outboxes
 from almenara.store.database import Store
-from almenara.store.lease import lease
+from almenara.store.lease import folder_lease
 from almenara.store.tables import SCHEMA_VERSION, outbox
 from unit.cli.member_site import message
 from unit.cli.test_bad_input import one_line
@@ -73,7 +73,7 @@ def test_restore_refuses_while_a_node_runs_and_a_file_that_is_none(
 ) -> None:
     file = site.folder / "PE-store.backup"
     site.almenara("store", "backup", "--output", file, "--passphrase-file", passphrase)
-    with lease(site.state / "node.lock"):
+    with folder_lease(site.state / "node.lock"):
         shown = site.almenara("store", "restore", file, "--passphrase-file", passphrase)
     assert shown.status == 3
     assert "[STORE_LOCKED]" in shown.fault
@@ -151,7 +151,7 @@ def test_an_older_store_is_shown_refused_and_upgraded_once(site: MemberSite) -> 
 
 def test_a_store_is_not_upgraded_under_a_node_that_runs(site: MemberSite) -> None:
     older(site)
-    with lease(site.state / "node.lock"):
+    with folder_lease(site.state / "node.lock"):
         one_line(site.almenara("store", "migrate"), 3, "node.lock", "[STORE_LOCKED]")
     assert site.almenara("store", "show", "-o", "json").json[0]["schema"] == 1
 

@@ -21,6 +21,7 @@ from almenara.errors import (
     RecordRefused,
     Refused,
     StatementRefused,
+    Superseded,
     Unavailable,
 )
 from almenara.node.api import SOCKET_PATH_MAX, serve
@@ -68,6 +69,12 @@ def test_a_refusal_of_an_unreadable_message_arrives_as_a_refusal_of_a_message() 
 
     there = error_of(error_body(Special([Fault(Code.SHAPE, "$", "want an object")])))
     assert type(there) is MessageRefused
+
+
+def test_a_node_that_was_overtaken_is_away_for_whoever_asked_it() -> None:
+    there = error_of(error_body(Superseded(Code.STORE_LOCKED, "store: another node speaks")))
+    assert type(there) is Unavailable
+    assert there.code is Code.STORE_LOCKED
 
 
 class Answering:

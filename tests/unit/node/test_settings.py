@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
 import pytest
 
 from almenara.errors import Code, Misconfigured
 from almenara.node.settings import load_settings
-from almenara.node.supervise import settings_of
+from almenara.node.supervise import Start
 from almenara.store.place import Database
 
 if TYPE_CHECKING:
@@ -74,9 +73,8 @@ def test_a_store_is_a_file_in_the_state_folder_or_a_database(tmp_path: Path) -> 
     assert str(settings.store_place) == "postgresql://almenara_pe@db.example.org/pe"
     assert isinstance(settings.store_place, Database)
     assert settings.store_place.parsed().query["passfile"] == str(tmp_path / "pgpass")
-    assert settings_of(msgspec.json.encode(settings, enc_hook=str)) == settings, (
-        "a child process gets it whole"
-    )
+    start = Start(settings=settings, term=7)
+    assert Start.from_bytes(start.to_bytes()) == start, "a child process gets it whole"
 
 
 def test_a_password_of_the_store_comes_from_the_environment_or_its_file_and_is_shown_nowhere(

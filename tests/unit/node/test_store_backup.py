@@ -19,7 +19,7 @@ from almenara.node.store_backup import back_up_store, restore_store
 from almenara.store import highwater, inbox, outbox, views
 from almenara.store.database import Store
 from almenara.store.dump import POSITIONS_SKIPPED
-from almenara.store.lease import lease
+from almenara.store.lease import folder_lease
 from unit.store.rows import REGION, message_row, own_head, says
 from unit.trust.federation import DAY, NOW
 
@@ -163,7 +163,7 @@ def test_a_damaged_store_is_replaced_only_when_asked_and_its_log_goes_with_it(
 
 
 def test_no_node_may_run(settings: MemberSettings, file: Path) -> None:
-    with lease(settings.lease_path), pytest.raises(Unavailable) as refused:
+    with folder_lease(settings.lease_path), pytest.raises(Unavailable) as refused:
         restored(settings, file)
     assert refused.value.code is Code.STORE_LOCKED
 

@@ -137,4 +137,4 @@ def put(connection: Connection, name: str, value: str = "") -> None:
 def names(store: Store) -> set[str]:
     """Return what `put` has left in the store."""
     found = store.read_now(lambda c: {row.name for row in c.execute(tables.meta.select())})
-    return found - {"schema_version"}
+    return found - {"schema_version", "term"}
