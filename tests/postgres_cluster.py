@@ -1,4 +1,4 @@
-"""A private PostgreSQL server for tests: on a socket of its own, as an unprivileged user, and nothing left.
+"""A private PostgreSQL server for tests: on a socket and a port of its own, unprivileged, and nothing left.
 
 `fsync` is off unless it is asked for: of what a test kills, the machine is never one.
 """
@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 from almenara.bus import bound
 from almenara.store.place import Database, database
+from chaos.proxy import HOST, free_port
 
 START_S = 60.0
 ADMIN = "postgres"
@@ -39,7 +40,12 @@ _EMPTY = """
 """
 
 # A role that needs a password, before everybody else who is let in.
-_HBA = "local all locked scram-sha-256\nlocal all all trust\nlocal replication all trust\n"
+_HBA = """
+local all locked scram-sha-256
+local all all trust
+local replication all trust
+host all all {address}/32 trust
+"""
 
 
 def programs() -> Path | None:
@@ -67,7 +73,7 @@ def _unprivileged() -> dict[str, Any]:
 class Cluster:
     """One server; `start`, `stop` and `kill` at will, `remove` at the end."""
 
-    def __init__(self, *, fsync: bool = False) -> None:
+    def __init__(self, *, fsync: bool = False, address: str = HOST) -> None:
         found = programs()
         if found is None:
             raise AssertionError("no PostgreSQL here")
@@ -81,9 +87,11 @@ class Cluster:
         self._data = self.folder / "data"
         command = [str(found / "initdb"), "-D", str(self._data), "-U", ADMIN, "-E", "UTF8", "--locale=C"]
         subprocess.run([*command, "--no-sync"], check=True, capture_output=True, cwd="/", **self._as)
-        (self._data / "pg_hba.conf").write_text(_HBA)
+        self.address, self.port = address, free_port()
+        (self._data / "pg_hba.conf").write_text(_HBA.format(address=address))
         settings = {
-            "listen_addresses": "''",
+            "listen_addresses": f"'{address}'",
+            "port": str(self.port),
             "unix_socket_directories": f"'{self.folder}'",
             "max_connections": "100",
             "shared_buffers": "32MB",
@@ -153,6 +161,14 @@ class Cluster:
             database=place.parsed().database or "",
         )
 
+    def end_sessions(self, place: Database) -> None:
+        """End every session of a database, as a restart of the server does."""
+        self.run(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()",
+            database=place.parsed().database or "",
+        )
+
     def end_transactions(self, place: Database) -> None:
         """End every session that holds a transaction open and says nothing: its process is stopped."""
         self.run(
@@ -168,9 +184,15 @@ class Cluster:
     def place(self, name: str, *, user: str = ADMIN, password: str = "") -> Database:
         """Return the place of a database for a user."""
         secret = f":{quote(password, safe='')}" if password else ""
-        return database(f"postgresql://{user}{secret}@/{name}?host={self.folder}")
+        return database(f"postgresql://{user}{secret}@/{name}?host={self.folder}&port={self.port}")
+
+    def over_tcp(self, place: Database, port: int | None = None) -> Database:
+        """Return the same database as it is reached from another machine, or through a proxy's port."""
+        name = place.parsed().database
+        return database(f"postgresql://{ADMIN}@{self.address}:{port or self.port}/{name}?sslmode=disable")
 
     def _psql(self, statement: str, *, database: str = ADMIN, check: bool = True) -> int:
-        command = ["psql", "-h", str(self.folder), "-U", ADMIN, "-d", database, "-qAt", "-c", statement]
+        where = ["-h", str(self.folder), "-p", str(self.port)]
+        command = ["psql", *where, "-U", ADMIN, "-d", database, "-qAt", "-c", statement]
         command[0] = str(self._programs / command[0])
         return subprocess.run(command, check=check, capture_output=True, cwd="/", **self._as).returncode

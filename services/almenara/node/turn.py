@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 POLL_S = 1.0
 """How often a node that stands by asks for the lock, and one that has it whether it still does."""
 
+HOLDER_FIRST_S = 3.0
+"""How long a node that stands by leaves the lock alone once a server that was away answers again: whoever
+held it before takes it again within some POLL_S, and no work has to move."""
+
 log = structlog.get_logger()
 
 
@@ -66,12 +70,17 @@ async def _taken(
 
     Raises what the store raises at the first attempt; one that stands by waits for its server too.
     """
-    waits_for = ""
+    waits_for, away = "", False
     while True:
         try:
+            if away:
+                await asyncio.to_thread(server.reach)
+                if await _stops(stopping, HOLDER_FIRST_S):
+                    return False
             await asyncio.to_thread(server.take, found=True)
         except Unavailable as error:
-            if not waits_for and error.code is not Code.STORE_LOCKED:
+            away = error.code is not Code.STORE_LOCKED
+            if not waits_for and away:
                 raise
             if error.text != waits_for:
                 waits_for = error.text
@@ -81,11 +90,15 @@ async def _taken(
         else:
             folder.say()
             return True
-        with suppress(TimeoutError):
-            async with asyncio.timeout(POLL_S):
-                await stopping.wait()
-        if stopping.is_set():
+        if await _stops(stopping, POLL_S):
             return False
+
+
+async def _stops(stopping: asyncio.Event, within_s: float) -> bool:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(within_s):
+            await stopping.wait()
+    return stopping.is_set()
 
 
 async def watch(held: Lease) -> None:

@@ -71,6 +71,11 @@ class ServerLease:
         self._held = False
         self.term: int | None = None
 
+    def reach(self) -> None:
+        """Connect, and leave the lock alone. Raises Unavailable STORE_AWAY, Misconfigured."""
+        with self._connected():
+            pass
+
     def take(self, *, found: bool = False) -> None:
         """Take the lock and raise the term.
 

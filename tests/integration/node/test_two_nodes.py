@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 import structlog
+from structlog.testing import capture_logs
 
+import almenara
 from alerts import new_alert
-from almenara.errors import Unavailable
+from almenara.errors import Code, Unavailable
 from almenara.model.ids import REGION
 from almenara.node.answers import StreamState
 from almenara.node.remote import RemoteNode
@@ -22,6 +24,7 @@ from almenara.node.settings import load_settings
 from buses import connected, ids_held, stream
 from node_process import NodeProcess, alive
 from patience import PATIENCE_S, until
+from postgres_proxy import LosingProxy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -35,6 +38,9 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.integration, pytest.mark.postgres]
 
 MEMBER = "GT"
+
+ALONE = "HN"
+"""A member of one node, whose server loses an answer."""
 
 log = structlog.get_logger()
 
@@ -52,9 +58,12 @@ class Pair:
         self.accepted: list[tuple[UUID, NodeProcess]] = []
 
     async def roles(self) -> tuple[NodeProcess, NodeProcess]:
-        """Return who speaks and who stands by, once it is so."""
+        """Return who speaks and who stands by, once it is so; who ended is started again, as systemd does."""
 
         async def ask() -> list[NodeProcess]:
+            for node in self.nodes:
+                if node.process.poll() == Unavailable.exit_status:
+                    node.start()
             return sorted(self.nodes, key=stands_by)
 
         one, other = await until(ask, lambda found: speaks(found[0]) and stands_by(found[1]))
@@ -117,11 +126,16 @@ def stands_by(node: NodeProcess) -> bool:
 
 
 @pytest.fixture(scope="module")
-def pair(site: NodeSite, cluster: Cluster) -> Iterator[Pair]:
-    site.join(MEMBER)
+def joined(site: NodeSite) -> NodeSite:
+    site.join(MEMBER, ALONE)
     asyncio.run(site.synced())
+    return site
+
+
+@pytest.fixture(scope="module")
+def pair(joined: NodeSite, cluster: Cluster) -> Iterator[Pair]:
     place = cluster.make()
-    first = site[MEMBER].folder
+    first = joined[MEMBER].folder
     second = first.with_name(f"{MEMBER}-second")
     shutil.copytree(first, second)
     store = {"ALMENARA_STORE": place.url}
@@ -175,7 +189,6 @@ async def test_a_node_that_was_stopped_and_wakes_after_its_turn_ends_and_says_no
         assert not [pid for pid in stopped if alive(pid)]
         assert active not in {node for _, node in pair.accepted[before:]}
         assert "node.superseded" in active.log()
-        active.start()  # to stand by
         await pair.held_once(reader)
 
 
@@ -189,10 +202,28 @@ async def test_after_a_restart_of_the_server_one_of_them_speaks_and_nothing_is_l
             await asyncio.to_thread(pair.cluster.stop)
             pair.cluster.start()  # the kernel ends it with the thread that started it
             await pair.accepts(20)
-        # Whoever came first has it; was it the one that stood by, the other has ended.
-        for node in pair.nodes:
-            if node.process.poll() is not None:
-                assert node.process.returncode == Unavailable.exit_status
-                node.start()
         await pair.roles()
         await pair.held_once(reader)
+
+
+async def test_a_commit_whose_answer_was_lost_is_asked_for_and_its_message_stays_one(
+    joined: NodeSite, database: Database, cluster: Cluster
+) -> None:
+    before, lost, after = new_alert(), new_alert(), new_alert()
+    with LosingProxy(cluster.port) as proxy, capture_logs() as logs:
+        store = {"ALMENARA_STORE": cluster.over_tcp(database, proxy.port).url}
+        settings = load_settings(joined[ALONE].folder, environ=store)
+        async with almenara.connect(settings) as author, connected(joined, "UY") as (reader,):
+            await author.publish(before)
+            proxy.lose_commit_of(lost.message_id.bytes)
+            with pytest.raises(Unavailable) as away:
+                await author.publish(lost)
+            assert (away.value.code, proxy.lost.is_set()) == (Code.STORE_AWAY, True)
+            again = await author.publish(lost)
+            await author.publish(after)
+            expected = {before.message_id, lost.message_id, after.message_id}
+            found = await ids_held(reader, sender=ALONE, until=expected)
+            assert sorted(found) == sorted(expected)
+            assert again.accepted.seq == 1
+            await stream(reader, ALONE, StreamState.OK)
+    assert "stream.committed_unseen" in {each["event"] for each in logs}

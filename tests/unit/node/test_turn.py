@@ -108,6 +108,39 @@ async def test_who_stands_by_ends_when_it_is_told_to(tmp_path: Path, database: D
                 assert held is None
 
 
+@POSTGRES
+async def test_after_a_restart_of_the_server_whoever_held_the_lease_comes_first(
+    tmp_path: Path, database: Database, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "HOLDER_FIRST_S", 60.0)
+    settings, stopping = member(tmp_path, database), asyncio.Event()
+    with closing(ServerLease(database)) as other:
+        other.take(found=True)
+        term = other.term
+
+        async def stand_by() -> None:
+            async with turn(settings, stopping=stopping) as held:
+                assert held is None
+
+        async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+            tasks.create_task(stand_by())
+            await until(lambda: asyncio.sleep(0, waits(tmp_path)), bool)
+            cluster.end_sessions(database)
+            # It has come back, and waits: it said that the server was away.
+            said = settings.lease_path.read_text
+            await until(lambda: asyncio.sleep(0, said()), lambda text: "does not answer" in text)
+            await until(lambda: asyncio.to_thread(confirmed, other), bool)
+            stopping.set()
+        assert other.term == term
+
+
+def confirmed(server: ServerLease) -> bool:
+    """Tell whether the lease is held still; the first look may find that its session has ended."""
+    with suppress(Unavailable):
+        return server.confirm()
+    return False
+
+
 def waits(folder: Path) -> bool:
     lock = folder / "state" / "node.lock"
     return lock.exists() and "runs this member's node" in lock.read_text()

@@ -231,6 +231,18 @@ def test_a_write_asks_for_lock_and_term_in_one_statement(made: Database) -> None
         assert said[0].endswith("FOR UPDATE")
 
 
+def test_over_a_network_the_server_asks_whether_its_client_is_still_there(
+    made: Database, cluster: Cluster
+) -> None:
+    with closing(Store.open(cluster.over_tcp(made))) as store:
+        shown = [
+            store.read_now(lambda c, n=name: c.exec_driver_sql(f"SHOW tcp_{n}").scalar())  # type: ignore[misc]
+            for name in ("keepalives_idle", "keepalives_interval", "keepalives_count", "user_timeout")
+        ]
+    said = (postgres.SILENT_S, postgres.PROBE_S, postgres.PROBES, postgres.VANISHED_S * 1000)
+    assert shown == [str(each) for each in said]
+
+
 def test_a_machine_that_is_gone_is_followed_in_time() -> None:
     """What the server waits for it, a look of whoever stands by, and a start together keep the promise."""
     assert postgres.VANISHED_S + turn.POLL_S + STARTED_S < TAKEN_OVER_S
