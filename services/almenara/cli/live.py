@@ -24,6 +24,7 @@ from almenara.node.streams import ALARMS
 from almenara.publisher.receipts import receipt_message, vector
 from almenara.store import outbox
 from almenara.store.database import Store
+from almenara.store.lease import stands_by
 from almenara.trust.admit import VerifiedHeartbeat, admit
 from almenara.trust.certificates import client_context
 
@@ -152,6 +153,9 @@ async def _node(
             for view in (view for view in views if view.state in ALARMS):
                 name = f"stream {view.audience}/{view.publisher}"
                 yield warn(name, f"{view.state}: {view.detail}", "see almenara streams --help for each state")
+        elif waits := stands_by(settings.lease_path):
+            yield ok("node", waits)
+            return
         else:
             yield warn("node", "does not run", f"start it: almenara node run --config {settings.file}")
     if not_tried is not None:

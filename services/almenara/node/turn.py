@@ -84,7 +84,7 @@ async def _taken(
                 raise
             if error.text != waits_for:
                 waits_for = error.text
-                folder.say(f" {waits_for.partition(';')[0]}")
+                folder.say(f" stands by: {waits_for.partition(';')[0]}")
                 log.info("node.standby", member=member, code=error.code, error=error.text)
                 notify(f"READY=1\nSTATUS=stands by: {waits_for}")
         else:

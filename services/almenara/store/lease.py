@@ -48,6 +48,16 @@ class FolderLease(NamedTuple):
         os.pwrite(self.descriptor, f"{os.getpid()}{waits}\n".encode(), 0)
 
 
+def stands_by(path: Path) -> str:
+    """Return what the process that holds a folder's lock waits for, "" where none waits. Takes no lock."""
+    try:
+        holder, _, waits = path.read_text().strip().partition(" ")
+        os.kill(int(holder), 0)
+    except (OSError, ValueError):  # no file, no holder, or one that has died
+        return ""
+    return f"process {holder} {waits}" if waits else ""
+
+
 @contextmanager
 def lease(path: Path, place: Place) -> Iterator[Lease]:
     """Hold the member's lease at once; raise Unavailable STORE_LOCKED naming the holder.
@@ -83,7 +93,7 @@ def folder_lease(path: Path) -> Iterator[FolderLease]:
         except BlockingIOError as exc:
             said = os.pread(descriptor, _TEXT_MAX, 0).decode("utf-8", "replace").strip() or "unknown"
             holder, _, waits = said.partition(" ")
-            does = f"stands by: {waits}; use that one" if waits else "runs this member's node; use its socket"
+            does = f"{waits}; use that one" if waits else "runs this member's node; use its socket"
             raise Unavailable(Code.STORE_LOCKED, f"lease {path}: process {holder} {does} or end it") from exc
         held = FolderLease(descriptor)
         held.say()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -143,6 +144,15 @@ def test_doctor_finds_all_well_but_the_broker_that_is_away(site: MemberSite) -> 
     assert {"certificate", "keys", "keys enrolled", "store", "disk", "directory", "membership"} <= set(rows)
     assert {f"directory {role}" for role in ("root", "targets", "snapshot", "timestamp")} <= set(rows)
     assert "heartbeat interval 30 s" in rows["intervals"][1]
+
+
+def test_doctor_on_a_machine_that_stands_by_says_for_whom(site: MemberSite) -> None:
+    speaks = "stands by: store postgresql://pe@db/pe: almenara first 4711 runs this member's node"
+    lock = site.state / "node.lock"
+    lock.write_text(f"{os.getpid()} {speaks}\n")
+    assert verdicts(site)[1]["node"] == ("ok", f"process {os.getpid()} {speaks}")
+    lock.write_text(f"{2**22} {speaks}\n")  # a process that cannot be: it has died
+    assert verdicts(site)[1]["node"] == ("warn", "does not run")
 
 
 def test_doctor_names_what_is_missing_with_the_exit_status_of_the_worst(site: MemberSite) -> None:

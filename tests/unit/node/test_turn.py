@@ -17,7 +17,7 @@ from almenara.node.node import MemberNode, _until_overtaken
 from almenara.node.settings import load_settings
 from almenara.node.turn import turn, watch
 from almenara.store.database import Store
-from almenara.store.lease import folder_lease
+from almenara.store.lease import folder_lease, stands_by
 from almenara.store.server_lease import ServerLease
 from patience import until
 from unit.store.rows import put
@@ -86,6 +86,9 @@ async def test_a_node_stands_by_says_so_and_speaks_once_the_other_has_ended(
             words = r"stands by: .* runs this member's node"
             with pytest.raises(Unavailable, match=words), folder_lease(settings.lease_path):
                 pass
+            assert stands_by(settings.lease_path).startswith(
+                f"process {os.getpid()} stands by: store postgresql"
+            )
             assert not waiting.done()
         async with asyncio.timeout(60):
             assert await waiting == other.term + 1
