@@ -16,6 +16,8 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
+import msgspec
+
 from almenara.demo.audit import audit
 from almenara.demo.chains import Place
 from almenara.demo.expected import expected
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from chaos.load import Offer
 
 
-class Report(NamedTuple):
+class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What was found; copies are of one message in one store. All is well when there are no faults."""
 
     accepted: int
@@ -43,7 +45,16 @@ class Report(NamedTuple):
     lost: int
     doubled: int
     elsewhere: int
-    faults: Sequence[str]
+    faults: tuple[str, ...]
+
+
+def together(reports: Sequence[Report]) -> Report:
+    """Return what several came to."""
+    counts = [name for name in Report.__struct_fields__ if name != "faults"]
+    return Report(
+        faults=tuple(fault for report in reports for fault in report.faults),
+        **{name: sum(getattr(report, name) for report in reports) for name in counts},
+    )
 
 
 def judge(stores: Mapping[MemberId, Path], offers: Sequence[Offer]) -> Report:

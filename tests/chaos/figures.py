@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from chaos.auditor import Report, together
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -24,19 +26,13 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     broker_kills: int
     recovered_s: dict[str, list[float | None]]
     """Of each kind of event, how long each took until messages flowed again; null: they did not."""
-    accepted: int
-    unanswered: int
-    due: int
-    held: int
-    lost: int
-    doubled: int
-    elsewhere: int
-    faults: list[str]
+    report: Report
+    """What the stores hold; its faults are those of everything else too."""
 
     @property
     def sound(self) -> bool:
         """Tell whether nothing was lost, doubled or misdelivered, and nothing else went wrong."""
-        return not (self.faults or self.lost or self.doubled or self.elsewhere)
+        return not (self.report.faults or self.report.lost or self.report.doubled or self.report.elsewhere)
 
 
 def figures(outcome: Outcome, *, seed: int) -> Figures:
@@ -53,43 +49,22 @@ def figures(outcome: Outcome, *, seed: int) -> Figures:
         process_kills=kills.total() - kills["kill broker"],
         broker_kills=kills["kill broker"],
         recovered_s=recovered,
-        accepted=report.accepted,
-        unanswered=report.unanswered,
-        due=report.due,
-        held=report.held,
-        lost=report.lost,
-        doubled=report.doubled,
-        elsewhere=report.elsewhere,
-        faults=[*report.faults, *outcome.faults],
+        report=msgspec.structs.replace(report, faults=(*report.faults, *outcome.faults)),
     )
 
 
 def total(parts: Sequence[Figures], *, seed: int) -> Figures:
     """Return the figures of several rounds together; of none, none."""
-
-    def summed(name: str) -> int:
-        return sum(getattr(part, name) for part in parts)
-
-    counts = (
-        "rounds",
-        "process_kills",
-        "broker_kills",
-        "accepted",
-        "unanswered",
-        "due",
-        "held",
-        "lost",
-        "doubled",
-        "elsewhere",
-    )
     recovered: dict[str, list[float | None]] = {}
     for part in parts:
         for kind, times in part.recovered_s.items():
             recovered.setdefault(kind, []).extend(times)
     return Figures(
         seed=seed,
+        rounds=sum(part.rounds for part in parts),
         seconds=sum(part.seconds for part in parts),
+        process_kills=sum(part.process_kills for part in parts),
+        broker_kills=sum(part.broker_kills for part in parts),
         recovered_s=recovered,
-        faults=[fault for part in parts for fault in part.faults],
-        **{name: summed(name) for name in counts},
+        report=together([part.report for part in parts]),
     )

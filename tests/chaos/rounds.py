@@ -76,10 +76,11 @@ class Rounds:
         finally:
             if not keep:
                 shutil.rmtree(folder)
+        report = found.report
         self._say(
             f"round {number} of {self._count}: {found.process_kills} kills of processes,"
-            f" {found.broker_kills} of the broker, {found.held} of {found.due} copies held,"
-            f" {len(found.faults)} faults, {found.seconds:.0f} s"
+            f" {found.broker_kills} of the broker, {report.held} of {report.due} copies held,"
+            f" {len(report.faults)} faults, {found.seconds:.0f} s"
             + (f"; stores and logs: {folder}" if keep else "")
         )
         return found

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def table(found: Figures) -> list[str]:
     """Return the lines: what befell, how soon messages flowed again, and what the stores hold."""
-    recovered = found.recovered_s
+    recovered, report = found.recovered_s, found.report
     everything = [time for times in recovered.values() for time in times]
     rounds = f" in {found.rounds} rounds" if found.rounds != 1 else ""
     return [
@@ -24,13 +24,13 @@ def table(found: Figures) -> list[str]:
         _row("all", everything),
         "",
         f"kills     {found.process_kills:>6}   of processes, and {found.broker_kills} of the broker",
-        f"accepted  {found.accepted:>6}   ({found.unanswered} of them without an answer to the caller)",
-        f"held      {found.held:>6}   of {found.due} copies",
-        f"lost      {found.lost:>6}",
-        f"doubled   {found.doubled:>6}",
-        f"elsewhere {found.elsewhere:>6}",
-        f"faults    {len(found.faults):>6}",
-        *(f"  {fault}" for fault in found.faults),
+        f"accepted  {report.accepted:>6}   ({report.unanswered} of them without an answer to the caller)",
+        f"held      {report.held:>6}   of {report.due} copies",
+        f"lost      {report.lost:>6}",
+        f"doubled   {report.doubled:>6}",
+        f"elsewhere {report.elsewhere:>6}",
+        f"faults    {len(report.faults):>6}",
+        *(f"  {fault}" for fault in report.faults),
     ]
 
 

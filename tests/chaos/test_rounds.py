@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from almenara.crash import Point
+from chaos.auditor import Report
 from chaos.events.crash import Crash
 from chaos.figures import Figures, total
 from chaos.rounds import Rounds
@@ -24,15 +25,14 @@ FIGURES = Figures(
     process_kills=94,
     broker_kills=6,
     recovered_s={"kill broker": [4.0, 6.0], "kill node": [None]},
-    accepted=1000,
-    unanswered=10,
-    due=2500,
-    held=2500,
-    lost=0,
-    doubled=0,
-    elsewhere=0,
-    faults=[],
+    report=Report(
+        accepted=1000, unanswered=10, due=2500, held=2500, lost=0, doubled=0, elsewhere=0, faults=()
+    ),
 )
+
+
+def with_report(**changes: object) -> Figures:
+    return msgspec.structs.replace(FIGURES, report=msgspec.structs.replace(FIGURES.report, **changes))
 
 
 async def test_rounds_that_are_done_are_not_done_again(tmp_path: Path) -> None:
@@ -44,6 +44,7 @@ async def test_rounds_that_are_done_are_not_done_again(tmp_path: Path) -> None:
     found = await Rounds(tmp_path, seed=7, count=2, say=said.append).run()
     assert (found.rounds, found.process_kills, found.broker_kills) == (2, 188, 12)
     assert found.recovered_s == {"kill broker": [4.0, 6.0, 4.0, 6.0], "kill node": [None, None]}
+    assert (found.report.accepted, found.report.due) == (2000, 5000)
     assert msgspec.json.decode((tmp_path / "7.json").read_bytes(), type=Figures) == found
     assert said == [f"2 of 2 rounds are done; to begin anew, remove {tmp_path / '7'}"]
 
@@ -66,13 +67,13 @@ def test_each_round_is_another_and_the_same_again() -> None:
     assert {each.event.member for each in round_schedule(1, 1)} == {None, *HOUR.members}
 
 
-@pytest.mark.parametrize("wrong", [{"lost": 1}, {"doubled": 1}, {"elsewhere": 1}, {"faults": ["a fault"]}])
+@pytest.mark.parametrize("wrong", [{"lost": 1}, {"doubled": 1}, {"elsewhere": 1}, {"faults": ("a fault",)}])
 def test_one_round_that_is_not_sound_spoils_them_all(wrong: dict[str, object]) -> None:
     assert total([FIGURES, FIGURES], seed=7).sound
-    assert not total([FIGURES, msgspec.structs.replace(FIGURES, **wrong)], seed=7).sound
+    assert not total([FIGURES, with_report(**wrong)], seed=7).sound
 
 
 def test_the_table_names_every_fault() -> None:
-    lines = table(msgspec.structs.replace(FIGURES, faults=["node of PE: its publisher ended"]))
+    lines = table(with_report(faults=("node of PE: its publisher ended",)))
     assert "kill broker                      2                5.0 s    6.0 s" in lines
     assert lines[-1] == "  node of PE: its publisher ended"

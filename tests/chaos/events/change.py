@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from almenara import clock
 from almenara.trust.directory import AudienceKind
 from almenara.trust.secretfile import replace_file
-from chaos.events.event import Event
+from chaos.events.event import Event, MemberEvent
 
 if TYPE_CHECKING:
     from random import Random
@@ -42,7 +42,7 @@ class NewAudience(Event, frozen=True, kw_only=True):
         await new_audience(scene, self.number)
 
 
-class Renewal(Event, frozen=True, kw_only=True):
+class Renewal(MemberEvent, frozen=True, kw_only=True):
     """Give a member a new TLS certificate, which its node is to take up while it runs."""
 
     @property
@@ -60,8 +60,6 @@ class Renewal(Event, frozen=True, kw_only=True):
 
     async def do(self, scene: Scene) -> None:
         """Put the newer admission into the member's folder."""
-        if self.member is None:
-            raise AssertionError(self.kind)
         await new_certificate(scene, self.member)
 
 

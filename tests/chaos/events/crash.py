@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from chaos.events.change import NUMBERS, new_audience, new_certificate
-from chaos.events.event import Event
+from chaos.events.event import MemberEvent
 from chaos.events.kill import Target
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from chaos.schedule import Draw
 
 
-class Crash(Event, frozen=True, kw_only=True):
+class Crash(MemberEvent, frozen=True, kw_only=True):
     """Have the next process of a node that comes to a point end there; its parent starts it again.
 
     Load alone leads to most points. To those of a start, of a new directory and of a new certificate
@@ -42,11 +42,11 @@ class Crash(Event, frozen=True, kw_only=True):
 
     async def up(self, scene: Scene) -> None:
         """Wait until the node is ready."""
-        await scene.nodes[self._member].until_ready()
+        await scene.nodes[self.member].until_ready()
 
     async def do(self, scene: Scene) -> None:
         """Arm the point, lead a process to it, and see it dead."""
-        node = scene.nodes[self._member]
+        node = scene.nodes[self.member]
         node.arm(self.point)
         match self.point.partition(".")[0]:
             case "node":
@@ -56,20 +56,14 @@ class Crash(Event, frozen=True, kw_only=True):
             case "directory":
                 await new_audience(scene, self.number)
             case "certificate":
-                await new_certificate(scene, self._member)
+                await new_certificate(scene, self.member)
             case _:
                 pass  # the load leads there
         await node.until_crashed()
 
     async def undo(self, scene: Scene) -> None:
         """Disarm the point, if nobody came to it."""
-        scene.nodes[self._member].disarm()
-
-    @property
-    def _member(self) -> MemberId:
-        if self.member is None:
-            raise AssertionError(self.kind)
-        return self.member
+        scene.nodes[self.member].disarm()
 
 
 def crash(point: Point) -> Draw:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from chaos.events.event import Event
-from chaos.events.kill import Target, victim
+from chaos.events.kill import Strike, Target
 from full_disk import limit_files
 
 if TYPE_CHECKING:
@@ -25,24 +24,16 @@ LASTS_S = (0.5, 6.0)
 """Within what callers wait for, and beyond the first wait of a node that could not write (5 s)."""
 
 
-class FullDisk(Event, frozen=True, kw_only=True):
+class FullDisk(Strike, frozen=True, kw_only=True):
     """Fill the disk of a member's node, and give the space back."""
+
+    member: MemberId
+    target: Target = Target.NODE
 
     @property
     def kind(self) -> str:
         """Return its row in the table."""
         return "full disk"
-
-    @property
-    def victim(self) -> str:
-        """Return the name of the node, which kills hit too."""
-        return victim(Target.NODE, self.member)
-
-    async def up(self, scene: Scene) -> None:
-        """Wait until the node says that it is ready."""
-        if self.member is None:
-            raise AssertionError(self)
-        await scene.nodes[self.member].until_ready()
 
     async def do(self, scene: Scene) -> None:
         """Let no file grow."""
@@ -53,8 +44,6 @@ class FullDisk(Event, frozen=True, kw_only=True):
         self._limit(scene, full=False)
 
     def _limit(self, scene: Scene, *, full: bool) -> None:
-        if self.member is None:
-            raise AssertionError(self)
         for process in scene.nodes[self.member].family():
             with suppress(psutil.NoSuchProcess):  # it was killed just now
                 limit_files(process, full=full)

@@ -12,12 +12,13 @@ To add one, write a file here with a class derived from Event:
 - `kind` is its row in the table, `victim` what no other event may have at the same time, `member` whose
   messages it may hold up.
 
-Then name its `draw` in a deck of schedule.py. What it needs beside the programs (a proxy, a small disk)
-belongs to the scene (scene.py), which hands it to every event.
+Then name its `draw` in a deck of schedule.py. What it needs beside the programs (a line, a clock, a small
+disk) belongs to the scene (scene.py), which hands it to every event.
 """
 
 from __future__ import annotations
 
+from abc import ABCMeta, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
@@ -28,7 +29,11 @@ if TYPE_CHECKING:
     from chaos.scene import Scene
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class _Meta(msgspec.StructMeta, ABCMeta):
+    """Of an event that leaves something out none can be made."""
+
+
+class Event(msgspec.Struct, metaclass=_Meta, frozen=True, kw_only=True):
     """One thing that befalls a federation; derive from it, see above."""
 
     kills: ClassVar[bool] = False
@@ -41,25 +46,31 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     """From `do` to `undo`."""
 
     @property
+    @abstractmethod
     def kind(self) -> str:
         """Return its row in the table."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def victim(self) -> str:
         """Return what it happens to: one event after another, those of other victims beside it."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def up(self, scene: Scene) -> None:
         """Return once its victim is there to be hit; the storm sets the limit."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def do(self, scene: Scene) -> None:
         """Bring it about; the storm sets the limit."""
-        raise NotImplementedError
 
     async def undo(self, scene: Scene) -> None:
         """Take it back; a kill needs nothing, since what ends is started again."""
 
     def __str__(self) -> str:
         return self.kind if self.member is None else f"{self.kind} of {self.member}"
+
+
+class MemberEvent(Event, frozen=True, kw_only=True):
+    """An event that befalls one member."""
+
+    member: MemberId

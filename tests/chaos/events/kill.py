@@ -37,33 +37,49 @@ SHARED = (Target.BROKER, Target.COORDINATOR)
 CHILDREN = (Target.PUBLISHER, Target.SUBSCRIBER)
 
 
-class Kill(Event, frozen=True, kw_only=True):
+class Strike(Event, frozen=True, kw_only=True):
+    """An event that hits a process once its program is ready, or hits a part of it."""
+
+    target: Target
+
+    @property
+    def victim(self) -> str:
+        """Return the name of the process, which events of several kinds hit in turn."""
+        return self.target if self.member is None else f"{self.target} of {self.member}"
+
+    async def up(self, scene: Scene) -> None:
+        """Wait until its program says that it is ready."""
+        await self.program(scene).until_ready()
+
+    def program(self, scene: Scene) -> Program:
+        """Return the program that the target is, or is part of."""
+        match self.target, self.member:
+            case Target.BROKER, None:
+                return scene.broker
+            case Target.COORDINATOR, None:
+                return scene.coordinator
+            case _, None:
+                raise AssertionError(self.target)
+            case _, member:
+                return scene.nodes[member]
+
+
+class Kill(Strike, frozen=True, kw_only=True):
     """Kill a target; whatever keeps it starts it again."""
 
     kills: ClassVar = True
-
-    target: Target
 
     @property
     def kind(self) -> str:
         """Return its row in the table."""
         return f"kill {self.target}"
 
-    @property
-    def victim(self) -> str:
-        """Return the name of the process."""
-        return victim(self.target, self.member)
-
-    async def up(self, scene: Scene) -> None:
-        """Wait until its program says that it is ready."""
-        await program(scene, self.target, self.member).until_ready()
-
     async def do(self, scene: Scene) -> None:
         """Kill it, once it is another process than the last kill hit."""
         if self.target in CHILDREN and self.member is not None:
             await scene.nodes[self.member].kill_child(self.target)
         else:
-            await program(scene, self.target, self.member).kill()
+            await self.program(scene).kill()
 
 
 def kill(target: Target) -> Draw:
@@ -73,19 +89,3 @@ def kill(target: Target) -> Draw:
         return Kill(target=target, member=None if target in SHARED else member)
 
     return draw
-
-
-def victim(target: Target, member: MemberId | None) -> str:
-    """Return the name of a target's process, which events of several kinds hit in turn."""
-    return target if member is None else f"{target} of {member}"
-
-
-def program(scene: Scene, target: Target, member: MemberId | None) -> Program:
-    """Return the program that a target is, or is part of."""
-    if target is Target.BROKER:
-        return scene.broker
-    if target is Target.COORDINATOR:
-        return scene.coordinator
-    if member is None:
-        raise AssertionError(target)
-    return scene.nodes[member]

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from chaos.events.event import Event
-from chaos.events.kill import SHARED, Target, program, victim
+from chaos.events.kill import SHARED, Strike, Target
 
 if TYPE_CHECKING:
     from random import Random
@@ -22,32 +21,21 @@ LASTS_S = (0.5, 6.0)
 """Within what callers wait for an answer; the broker counts one away that is stopped for over 2 s."""
 
 
-class Stop(Event, frozen=True, kw_only=True):
+class Stop(Strike, frozen=True, kw_only=True):
     """Stop a target, with all that it started if it is a whole node, and let it go on."""
-
-    target: Target
 
     @property
     def kind(self) -> str:
         """Return its row in the table."""
         return f"stop {self.target}"
 
-    @property
-    def victim(self) -> str:
-        """Return the name of the process, which kills hit too."""
-        return victim(self.target, self.member)
-
-    async def up(self, scene: Scene) -> None:
-        """Wait until its program says that it is ready."""
-        await program(scene, self.target, self.member).until_ready()
-
     async def do(self, scene: Scene) -> None:
         """Send SIGSTOP."""
-        await program(scene, self.target, self.member).suspend(self.target)
+        await self.program(scene).suspend(self.target)
 
     async def undo(self, scene: Scene) -> None:
         """Send SIGCONT to what is still there."""
-        program(scene, self.target, self.member).resume(self.target)
+        self.program(scene).resume(self.target)
 
 
 def stop(target: Target) -> Draw:
