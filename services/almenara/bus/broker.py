@@ -327,6 +327,7 @@ async def run(
     *,
     nodes: int | None = None,
     port: int = 0,
+    forwarded: Sequence[Forwarded] = (),
     ready_file: Path | None = None,
     cache: Path | None = None,
     progress: Progress = artifacts.silent,
@@ -339,7 +340,13 @@ async def run(
     try:
         async with (
             Broker(
-                state, nodes=nodes, port=port, ready_file=ready_file, cache=cache, progress=progress
+                state,
+                nodes=nodes,
+                port=port,
+                forwarded=forwarded,
+                ready_file=ready_file,
+                cache=cache,
+                progress=progress,
             ) as broker,
             asyncio.TaskGroup() as tasks,
         ):

@@ -58,11 +58,21 @@ def fetch(source: Path | None) -> None:
     help="Port to listen on, and those behind it with several nodes; 0 keeps the last one, or chooses.",
 )
 @click.option(
+    "--forwarded",
+    type=(int, int),
+    multiple=True,
+    metavar="PORT TOLD",
+    help="A further port for clients who come through a forwarder on this machine (a tunnel, NAT), and its "
+    "port, which they are told; with several nodes those behind both too. May be given again.",
+)
+@click.option(
     "--ready-file",
     type=click.Path(path_type=Path),
     help="JSON with the addresses and process ids; it stands while the broker answers.",
 )
-def run(state: Path, nodes: str | None, port: int, ready_file: Path | None) -> None:
+def run(
+    state: Path, nodes: str | None, port: int, forwarded: tuple[tuple[int, int], ...], ready_file: Path | None
+) -> None:
     """Run the broker in the foreground until Ctrl-C or SIGTERM; its data survive.
 
     Its certificate comes from `almenara federation init` and is renewed at each start when due.
@@ -80,6 +90,7 @@ def run(state: Path, nodes: str | None, port: int, ready_file: Path | None) -> N
 
     from almenara import clock, logs
     from almenara.bus.broker import run as run_broker
+    from almenara.bus.configuration import Forwarded
     from almenara.cli.progress import shown
     from almenara.coordinator.federation import Federation
     from almenara.coordinator.upkeep import renew_certificates
@@ -92,6 +103,7 @@ def run(state: Path, nodes: str | None, port: int, ready_file: Path | None) -> N
                 state,
                 nodes=None if nodes is None else int(nodes),
                 port=port,
+                forwarded=[Forwarded(*each) for each in forwarded],
                 ready_file=ready_file,
                 progress=progress,
             )

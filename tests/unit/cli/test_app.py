@@ -117,6 +117,7 @@ def _raise_group() -> None:
         (["federation", "init"], "--state"),
         (["member", "init", "--id", "PE", "--state", "x", "--colour"], "--colour"),
         (["broker", "run", "--state", "x", "--port", "many"], "many"),
+        (["broker", "run", "--state", "x", "--forwarded", "9095", "told"], "told"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else value,
 )
