@@ -76,8 +76,7 @@ _MARK_SENT = (
     update(outbox)
     .where(
         outbox.c.audience == bindparam("a"),
-        outbox.c.epoch == bindparam("e"),
-        outbox.c.seq <= bindparam("s"),
+        tuple_(outbox.c.epoch, outbox.c.seq) <= tuple_(bindparam("e"), bindparam("s")),
         NOT_SENT,
     )
     .values(sent=1)
@@ -223,7 +222,7 @@ def outgoing_by_id(connection: Connection, ids: Sequence[bytes]) -> dict[bytes, 
 
 
 def mark_sent(connection: Connection, heads: Iterable[tuple[AudienceId, int, int]]) -> None:
-    """Note that the broker holds each stream up to (audience, epoch, seq)."""
+    """Note that the broker holds each stream up to (audience, epoch, seq), of earlier epochs all."""
     rows = [{"a": audience, "e": epoch, "s": seq} for audience, epoch, seq in heads]
     if rows:
         connection.execute(_MARK_SENT, rows)
