@@ -33,7 +33,7 @@ check: $(READY) ## Lint, format, types, layers, schemas
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/almenara schema check
 
-chaos: $(KAFKA) ## Kill a thousand processes under load, in an hour; again goes on (CHAOS_SEED=1)
+chaos: $(KAFKA) ## Kill a thousand processes under load, and more, in an hour; again goes on (CHAOS_SEED=1)
 	@$(BIN)/python tests/chaos/run.py --seed $(CHAOS_SEED)
 
 soak: $(KAFKA) ## Watch memory, handles, stores and lag under load for SOAK_S seconds (default 1800)

@@ -14,6 +14,7 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+from faked_clock import faketime_library
 from postgres_cluster import Cluster, programs
 
 if TYPE_CHECKING:
@@ -32,12 +33,6 @@ def _on_path(program: str) -> Callable[[], bool]:
 
 def _faketime() -> bool:
     return faketime_library() is not None
-
-
-def faketime_library() -> Path | None:
-    """Return the library by which a program sees another time, None where it is not installed."""
-    # Debian keeps it off the path of libraries: it is for those who name it.
-    return next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 
 
 TOOLS: dict[str, Callable[[], bool]] = {

@@ -10,10 +10,10 @@ the places that callers were told, and that readers confirm to every author the 
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections import Counter
-from contextlib import closing
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -24,13 +24,15 @@ from almenara.demo.expected import expected
 from almenara.demo.ledger import open_ledger
 from almenara.demo.samples import Sample
 from almenara.model.ids import REGION, MemberId
+from chaos.store_files import rows
+from chaos.taken_back import without_taken_back
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from almenara.demo.expected import Expected
     from chaos.load import Offer
+    from chaos.taken_back import TakenBack
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,8 +59,34 @@ def together(reports: Sequence[Report]) -> Report:
     )
 
 
-def judge(stores: Mapping[MemberId, Path], offers: Sequence[Offer]) -> Report:
-    """Compare the stores with what was offered and told; all was shared with the region or a list in it."""
+def judge(
+    stores: Mapping[MemberId, Path], offers: Sequence[Offer], taken_back: Sequence[TakenBack] = ()
+) -> Report:
+    """Compare the stores with what was offered and told; all was shared with the region or a list in it.
+
+    `taken_back` are the stores that became earlier ones meanwhile: what was in them is judged apart.
+    """
+    if not taken_back:
+        return _judge(stores, offers)
+    wanted = {offer.message.message_id.bytes: _expected(offer, stores) for offer in offers}
+    with TemporaryDirectory(prefix="almenara-audit-") as folder:
+        rest = without_taken_back(stores, offers, taken_back, wanted, Path(folder))
+        report = _judge(rest.stores, rest.offers)
+    return msgspec.structs.replace(
+        report,
+        due=report.due + rest.due,
+        held=report.held + rest.held,
+        lost=report.lost + rest.due - rest.held,
+        elsewhere=report.elsewhere + rest.elsewhere,
+        faults=(*rest.faults, *report.faults),
+    )
+
+
+def _expected(offer: Offer, stores: Collection[MemberId]) -> Expected:
+    return expected(Sample(offer.publisher, REGION, offer.message), {REGION: stores})
+
+
+def _judge(stores: Mapping[MemberId, Path], offers: Sequence[Offer]) -> Report:
     places = {member: _places(member, path) for member, path in stores.items()}
     accepted = [
         offer
@@ -66,7 +94,7 @@ def judge(stores: Mapping[MemberId, Path], offers: Sequence[Offer]) -> Report:
         if offer.told is not None or offer.message.message_id.bytes in places[offer.publisher]
     ]
     audiences = {REGION: tuple(stores)}
-    wanted = [expected(Sample(offer.publisher, REGION, offer.message), audiences) for offer in accepted]
+    wanted = [_expected(offer, stores) for offer in accepted]
     verdict = audit(stores, wanted, (), audiences)
     copies = _copies(stores)
     entitled = {(holder, each.item) for each in wanted for holder in each.holders}
@@ -182,17 +210,12 @@ def _receipts(
 
 
 def _said(store: Path) -> Mapping[tuple[str, Place], bytes]:
-    rows = _rows(store, "SELECT audience, epoch, seq, hash FROM outbox")
-    return {(audience, Place(epoch, seq)): digest for audience, epoch, seq, digest in rows}
+    found = rows(store, "SELECT audience, epoch, seq, hash FROM outbox")
+    return {(audience, Place(epoch, seq)): digest for audience, epoch, seq, digest in found}
 
 
 def _claims(store: Path) -> Iterator[_Claim]:
     query = "SELECT audience, publisher, witness, epoch, seq, hash, excepted FROM claim WHERE seq >= 0"
-    for audience, author, witness, epoch, seq, digest, excepted in _rows(store, query):
+    for audience, author, witness, epoch, seq, digest, excepted in rows(store, query):
         place = Place(epoch, seq)
         yield _Claim(audience, MemberId(author), MemberId(witness), place, digest, json.loads(excepted))
-
-
-def _rows(store: Path, query: str) -> list[Any]:
-    with closing(sqlite3.connect(f"{store.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-        return connection.execute(query).fetchall()

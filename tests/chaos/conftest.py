@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 
+from chaos.copied import Copy
 from chaos.figures import figures
 from chaos.storm import SLICE, short_schedule, storm
 from chaos.table import table
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from chaos.storm import Outcome
 
 TABLE = pytest.StashKey[list[str]]()
@@ -29,6 +33,16 @@ def outcome(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         f"logs and stores: {found.folder}",
     ]
     return found
+
+
+@pytest.fixture
+def copy(outcome: Outcome, tmp_path: Path) -> Copy:
+    assert outcome.report.faults == ()
+    stores = {}
+    for member, store in outcome.stores.items():
+        shutil.copytree(store.parent, tmp_path / member, ignore=shutil.ignore_patterns("*.sock", "directory"))
+        stores[member] = tmp_path / member / store.name
+    return Copy(stores, tuple(outcome.offers), outcome.report)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

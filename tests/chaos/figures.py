@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from chaos.storm import Outcome
 
 
+BROKER_KILLS = ("kill broker", "kill broker node")
+
+
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """Counts and times; written as JSON once a round is done."""
 
@@ -42,12 +45,13 @@ def figures(outcome: Outcome, *, seed: int) -> Figures:
     for each in befallen:
         recovered.setdefault(each.event.kind, []).append(each.recovered_s)
     kills = Counter(each.event.kind for each in befallen if each.event.kills)
+    brokers = sum(kills[kind] for kind in BROKER_KILLS)
     return Figures(
         seed=seed,
         rounds=1,
         seconds=outcome.seconds,
-        process_kills=kills.total() - kills["kill broker"],
-        broker_kills=kills["kill broker"],
+        process_kills=kills.total() - brokers,
+        broker_kills=brokers,
         recovered_s=recovered,
         report=msgspec.structs.replace(report, faults=(*report.faults, *outcome.faults)),
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from contextlib import suppress
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -113,22 +114,36 @@ class Callers:
 
 
 class Follower:
-    """Read one member's inbox as it grows; `shown` counts what it was shown, `first_at` says when."""
+    """Read one member's inbox as it grows; `first_at` says when it was first shown a message."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
+        self._shown: list[tuple[int, tuple[MemberId, UUID]]] = []
+        self._reading = asyncio.timeout(None)
         self.position = 0
-        self.shown: Counter[tuple[MemberId, UUID]] = Counter()
         self.first_at: dict[tuple[MemberId, UUID], float] = {}
+
+    @property
+    def shown(self) -> Counter[tuple[MemberId, UUID]]:
+        """Return how often it was shown each message."""
+        return Counter(identity for _, identity in self._shown)
+
+    def go_back(self, position: int) -> None:
+        """Follow a store that became an earlier one: what that does not hold any more it will show again."""
+        self._shown = [shown for shown in self._shown if shown[0] <= position]
+        self.position = min(self.position, position)
+        with suppress(RuntimeError):  # it waits for its node: then it begins anew in any case
+            self._reading.reschedule(asyncio.get_running_loop().time())
 
     async def run(self) -> None:
         """Read for ever; a node that is away is asked again from the same position."""
         while True:
             try:
-                async for item in self._bus.subscribe(after=self.position):
-                    identity = (item.publisher, item.message.message_id)
-                    self.shown[identity] += 1
-                    self.first_at.setdefault(identity, time.monotonic())
-                    self.position = item.position
-            except Unavailable:
+                async with asyncio.timeout(None) as self._reading:
+                    async for item in self._bus.subscribe(after=self.position):
+                        identity = (item.publisher, item.message.message_id)
+                        self._shown.append((item.position, identity))
+                        self.first_at.setdefault(identity, time.monotonic())
+                        self.position = item.position
+            except (Unavailable, TimeoutError):
                 await asyncio.sleep(RETRY_S)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from almenara.bus.configuration import Forwarded
     from almenara.crash import Point
     from almenara.node.settings import MemberSettings
     from chaos.events.kill import Target
@@ -65,6 +66,7 @@ class Program:
         self._process: Process | None = None
         self._family: list[psutil.Process] = []
         self._killed = False
+        self._between: Callable[[], None] = lambda: None
         self._suspended: dict[str, list[psutil.Process]] = {}
         self._log_begins = 0
         self._stopping = asyncio.Event()
@@ -81,10 +83,14 @@ class Program:
         """Return when the program says that it is ready."""
         await _until(lambda: self.ready or None)
 
-    async def kill(self) -> None:
-        """Kill the program, once it is ready, with SIGKILL; its next life begins by itself."""
+    async def kill(self, *, then: Callable[[], None] = lambda: None) -> None:
+        """Kill the program, once it is ready, with SIGKILL; its next life begins by itself.
+
+        Before that, when all of it has gone, `then` happens.
+        """
         process = await _until(lambda: self._process if self.ready else None)
         self._family = _descendants(process)
+        self._between = then
         self._killed = True
         process.kill()
 
@@ -145,6 +151,8 @@ class Program:
             if not expected and not self._stopping.is_set() and status != Unavailable.exit_status:
                 self.faults.append(f"{self.name}: ended by itself with status {status}; read {self.log}")
             await self._until_gone()
+            between, self._between = self._between, lambda: None
+            between()
             await asyncio.sleep(AGAIN_S)
 
     async def stop(self) -> None:
@@ -180,9 +188,25 @@ class Program:
 class BrokerProgram(Program):
     """`almenara broker run` over a federation's folder."""
 
-    def __init__(self, state: Path, folder: Path) -> None:
+    def __init__(self, state: Path, folder: Path, *, nodes: int, forwarded: Sequence[Forwarded]) -> None:
         super().__init__("broker", ("broker", "run", "--state", str(state)), folder=folder, environment={})
-        self._command += ("--ready-file", str(self.ready_file))
+        self._command += ("--nodes", str(nodes), "--ready-file", str(self.ready_file))
+        for port, told in forwarded:
+            self._command += ("--forwarded", str(port), str(told))
+
+    async def all_answer(self) -> Sequence[psutil.Process]:
+        """Return the processes of all nodes, once each says that it answers."""
+        return await _until(self._kafka)
+
+    def _kafka(self) -> Sequence[psutil.Process] | None:
+        if not self.ready:
+            return None
+        with suppress(FileNotFoundError, psutil.NoSuchProcess):
+            pids = msgspec.json.decode(self.ready_file.read_bytes(), type=_BrokerReady).kafka_pids
+            processes = [psutil.Process(pid) for pid in pids if pid is not None]
+            alive = [each for each in processes if each.status() != psutil.STATUS_ZOMBIE]
+            return alive if len(alive) == len(pids) else None
+        return None
 
 
 class CoordinatorProgram(Program):
@@ -276,6 +300,12 @@ class NodeProgram(Program):
             for event in _events(self.log.read_bytes())
             if event.event == "child.ended" and event.status not in (-signal.SIGKILL, Unavailable.exit_status)
         ]
+
+
+class _BrokerReady(msgspec.Struct, frozen=True):
+    """What the broker says while it answers, as far as it matters here; null: that node does not."""
+
+    kafka_pids: tuple[int | None, ...]
 
 
 class _Event(msgspec.Struct, frozen=True):

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from chaos.load import Follower
     from chaos.scene import Scene
 
+CALM = frozenset({StreamState.OK, StreamState.EMPTY})
+SHOWN_AFTER = CALM | {StreamState.TRUNCATED}
+"""For a day at the readers of a member whose store became an earlier one."""
+
 QUIET_TIMEOUT_S = 120.0
 _POLL_S = 0.2
 
@@ -48,10 +52,13 @@ async def _waits(scene: Scene, member: MemberId, follower: Follower) -> list[str
         position = (await bus.node.inbox(InboxFilter(), limit=0)).position
     except Unavailable as error:
         return [f"{member}: {error}"]
+    taken_back = {each.member for each in scene.taken_back}
     found = [
         f"{member}: {view.publisher}: {view.state}, lag {view.lag}, behind {view.behind}"
         for view in streams
-        if view.lag or view.behind or view.state not in {StreamState.OK, StreamState.EMPTY}
+        if view.lag
+        or scene.nodes.keys() & view.behind
+        or view.state not in (SHOWN_AFTER if view.publisher in taken_back else CALM)
     ]
     if follower.position != position:
         found.append(f"{member}: its follower is at {follower.position} of {position}")

@@ -21,7 +21,7 @@ import msgspec
 
 from almenara.trust.secretfile import replace_file
 from chaos.figures import Figures, figures, total
-from chaos.storm import HOUR, round_schedule, storm
+from chaos.storm import round_schedule, round_strength, storm
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,7 +68,7 @@ class Rounds:
                 folder,
                 planned,
                 seed=self._seed * 1000 + number,
-                strength=HOUR,
+                strength=round_strength(number),
                 say=lambda event: progress.tell(event, of=len(planned)),
             )
             found = await asyncio.to_thread(figures, outcome, seed=self._seed)

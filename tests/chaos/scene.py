@@ -1,6 +1,6 @@
 """What runs while a storm blows, and what may be done to it? A federation of real processes.
 
-    broker -> members -> coordinator -> nodes -> callers' connections -> lent
+    lines, if exposed -> broker -> members -> coordinator -> nodes -> callers' connections -> lent
            -> coordinator stops -> directory and cluster judged -> all stop, the broker last
 
 The broker is `almenara broker run`, the coordinator `almenara coordinator run`, each node `almenara node
@@ -16,16 +16,21 @@ from typing import TYPE_CHECKING
 from almenara import clock
 from almenara.client import connect
 from almenara.demo.processes import until_ready as node_answers
+from almenara.model.ids import MemberId
+from chaos.line import lines
 from chaos.programs import BrokerProgram, CoordinatorProgram, NodeProgram, kept, until_ready
+from chaos.store_files import put_aside, rows
+from chaos.taken_back import TakenBack
+from faked_clock import FakedClock, faketime_library
 from federation_site import FederationSite
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from pathlib import Path
 
     from almenara.client import Bus
-    from almenara.model.ids import MemberId
     from almenara.node.settings import MemberSettings
+    from chaos.line import Line
     from chaos.programs import Program
 
 INTERVALS = {
@@ -42,6 +47,9 @@ INTERVALS = {
 
 READY_TIMEOUT_S = 120.0
 
+GUEST = MemberId("EC")
+"""A member without a node, where the broker has several: with its certificates all are started anew."""
+
 
 class Scene:
     """A federation that runs; `scene` makes one."""
@@ -53,14 +61,21 @@ class Scene:
         broker: BrokerProgram,
         coordinator: CoordinatorProgram,
         nodes: Mapping[MemberId, NodeProgram],
+        lines: Mapping[MemberId, Line],
+        clocks: Mapping[MemberId, FakedClock],
         buses: Mapping[MemberId, Bus],
     ) -> None:
         self.site = site
         self.broker = broker
         self.coordinator = coordinator
         self.nodes = nodes
+        self.lines = lines
+        self.clocks = clocks
         self.buses = buses
         self.coordination: Sequence[str] = ()
+        self.guest = GUEST
+        self.taken_back: list[TakenBack] = []
+        self.on_taken_back: Callable[[MemberId, int], None] = lambda _member, _position: None
 
     @property
     def members(self) -> Sequence[MemberId]:
@@ -76,6 +91,19 @@ class Scene:
         """Return the settings of a member's node."""
         return self.site.members[member]
 
+    def take_back(self, member: MemberId, change: Callable[[], None]) -> None:
+        """Have a member's store, which nobody uses now, become an earlier one; what it was is put aside.
+
+        `on_taken_back` is told the member and the last position that its inbox has given then.
+        """
+        store = self.settings(member).store_path
+        aside = store.with_name(f"taken-back-{len(self.taken_back)}.db")
+        put_aside(store, aside)
+        change()
+        self.taken_back.append(TakenBack(member, aside))
+        given = rows(store, "SELECT seq FROM sqlite_sequence WHERE name = 'message'")
+        self.on_taken_back(member, given[0][0] if given else 0)
+
     def faults(self) -> list[str]:
         """Return what the programs did that they should not; complete once all were stopped."""
         programs: list[Program] = [self.broker, self.coordinator, *self.nodes.values()]
@@ -88,30 +116,56 @@ class Scene:
 
 @asynccontextmanager
 async def scene(
-    folder: Path, members: Sequence[MemberId], *, intervals: Mapping[str, str] = INTERVALS
+    folder: Path,
+    members: Sequence[MemberId],
+    *,
+    intervals: Mapping[str, str] = INTERVALS,
+    nodes: int = 1,
+    exposed: bool = False,
 ) -> AsyncIterator[Scene]:
     """Found a federation in a new folder, run it, and stop it in the end, whatever happened.
 
-    `intervals` are settings of the nodes, as variables of their environment.
+    `intervals` are settings of the members' nodes, as variables of their environment; the broker has so many
+    `nodes`. If the federation is `exposed`, each member has a line and a clock, if there is libfaketime.
     Raises TimeoutError, naming the log, if it does not come up in the first place.
     """
     site = FederationSite(folder)
     for name in ("broker", "coordinator"):
         (folder / name).mkdir()
-    broker = BrokerProgram(site.federation.folder, folder / "broker")
+    ways = lines(members, nodes=nodes) if exposed else {}
+    broker = BrokerProgram(
+        site.federation.folder,
+        folder / "broker",
+        nodes=nodes,
+        forwarded=[line.forwarded for line in ways.values()],
+    )
     coordinator = CoordinatorProgram(site.federation.folder, folder / "coordinator")
     async with AsyncExitStack() as stack:
+        for line in ways.values():
+            await stack.enter_async_context(line)
         await stack.enter_async_context(kept(broker))
         await until_ready(broker, timeout_s=READY_TIMEOUT_S)
-        for member in members:
+        for member in members if nodes == 1 else (*members, GUEST):
             site.admit(site.enrol(member))
+        can_jump = members if exposed and faketime_library() else ()
+        faked = {member: FakedClock(site.members[member].folder) for member in can_jump}
         version = (await site.sync()).version
         await stack.enter_async_context(kept(coordinator))
-        nodes = {member: NodeProgram(site.members[member], intervals) for member in members}
-        for node in nodes.values():
+        running = {
+            member: NodeProgram(
+                site.members[member],
+                {
+                    **intervals,
+                    **({"ALMENARA_BOOTSTRAP": ways[member].bootstrap} if member in ways else {}),
+                    **(faked[member].environment if member in faked else {}),
+                },
+            )
+            for member in members
+        }
+        for node in running.values():
             await stack.enter_async_context(kept(node))
         until = time.monotonic() + READY_TIMEOUT_S
-        for member, node in nodes.items():
+        for member, node in running.items():
             await until_ready(node, timeout_s=READY_TIMEOUT_S)
             settings = site.members[member]
             await node_answers(settings, directory_version=version, check=lambda: None, until=until)
@@ -119,7 +173,15 @@ async def scene(
             member: await stack.enter_async_context(connect(site.members[member].socket_path))
             for member in members
         }
-        lent = Scene(site, broker=broker, coordinator=coordinator, nodes=nodes, buses=buses)
+        lent = Scene(
+            site,
+            broker=broker,
+            coordinator=coordinator,
+            nodes=running,
+            lines=ways,
+            clocks=faked,
+            buses=buses,
+        )
         yield lent
         await coordinator.stop()
         lent.coordination = await _uncoordinated(site)

@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from almenara.crash import Point
 from chaos.events.change import draw_audience, draw_renewal
+from chaos.events.clock import LEFT_OUT, Way, jump
+from chaos.events.cluster import kill_broker_node, rolling_restart, stop_broker_node
 from chaos.events.crash import crash
 from chaos.events.disk import full_disk
 from chaos.events.kill import Target, kill
+from chaos.events.network import Trouble, network
+from chaos.events.rewind import Past, rewind
 from chaos.events.stop import stop
 
 if TYPE_CHECKING:
@@ -42,25 +46,44 @@ DISKS: Sequence[Draw] = (full_disk,)
 CRASHES: Sequence[Draw] = tuple(map(crash, Point))
 """Each named point of the code once."""
 
+NETWORKS: Sequence[Draw] = tuple(map(network, Trouble))
+
+REWINDS: Sequence[Draw] = tuple(map(rewind, Past))
+
 CHANGES: Sequence[Draw] = (draw_audience, draw_renewal)
+
+JUMPS: Sequence[Draw] = () if LEFT_OUT else tuple(map(jump, Way))
 
 ROUND_PARTS = 6
 
 
-def round_deck(part: int) -> Sequence[Draw]:
-    """Return the deck of one of the parts of a round of an hour: 94 kills of processes in all, 6 of brokers.
+def round_deck(part: int, *, nodes: int) -> Sequence[Draw]:
+    """Return the deck of one of the parts of a round of an hour: 96 kills of processes in all, 6 of brokers.
 
-    One kill of the broker a part, so that it has time to come back. Nodes are killed often enough that the
-    wait of their parents before they start a child again, which grows with its failures, stays short.
+    One kill of the broker a part, or of one of its nodes, so that it has time to come back. Nodes are killed
+    often enough that the wait of their parents before they start a child again, which grows with its
+    failures, stays short.
     """
-    others = (*(stop(target) for target in (*Target, *Target)), *CHANGES, *CHANGES, *DISKS, *DISKS)
+    several = nodes > 1
+    rare = (
+        *(stop(target) for target in (*Target, *Target)),
+        *((kill(Target.BROKER), stop_broker_node, rolling_restart, stop_broker_node) if several else ()),
+        *NETWORKS,
+        *CHANGES,
+        *CHANGES,
+        *DISKS,
+        *DISKS,
+        *JUMPS,
+        *REWINDS,
+    )
     return (
-        *(kill(target) for target in (Target.BROKER, Target.COORDINATOR)),
+        kill_broker_node if several else kill(Target.BROKER),
+        kill(Target.COORDINATOR),
         *(kill(Target.NODE),) * 3,
         *(kill(Target.PUBLISHER),) * (3 + part % 2),
         *(kill(Target.SUBSCRIBER),) * (4 - part % 2),
         *CRASHES[part::ROUND_PARTS],
-        *others[part::ROUND_PARTS],
+        *rare[part::ROUND_PARTS],
     )
 
 

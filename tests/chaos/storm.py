@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from almenara.model.ids import MemberId
 from chaos.auditor import judge, misshown
+from chaos.events.cluster import NODES
 from chaos.flow import Flow
 from chaos.load import Callers, Follower
 from chaos.quiet import until_quiet
@@ -42,7 +43,7 @@ _POLL_S = 0.2
 
 
 class Strength(NamedTuple):
-    """How hard it blows."""
+    """How hard it blows, and at what."""
 
     members: Sequence[MemberId]
     calls_per_s: float
@@ -50,6 +51,10 @@ class Strength(NamedTuple):
     pause_s: tuple[float, float]
     hands: int
     """How many events may be under way at once, each with its pause before it."""
+    nodes: int = 1
+    """Of the broker."""
+    exposed: bool = False
+    """Whether networks and clocks of the members may fail too."""
 
 
 SLICE = Strength(
@@ -60,10 +65,14 @@ SLICE = Strength(
 HOUR = Strength(
     members=(MemberId("PE"), MemberId("AR"), MemberId("CL"), MemberId("UY")),
     calls_per_s=0.6,
-    pause_s=(0.2, 3.0),
+    pause_s=(0.1, 2.0),
     hands=6,
+    exposed=True,
 )
-"""Ten rounds of 116 events are an hour; with more members two processors would not carry them."""
+"""Ten rounds of 125 events and more are an hour; with more members two processors would not carry them."""
+
+THREE_NODES_EVERY = 4
+"""Each round of that number, and its multiples, is over a broker of three nodes."""
 
 CRASH_PAUSE_S = (0.0, 0.5)
 
@@ -105,10 +114,15 @@ def short_schedule(seed: int, kills: int) -> tuple[Planned, ...]:
     )
 
 
+def round_strength(number: int) -> Strength:
+    """Return how hard one round of an hour blows."""
+    return HOUR if number % THREE_NODES_EVERY else HOUR._replace(nodes=NODES)
+
+
 def round_schedule(seed: int, number: int) -> tuple[Planned, ...]:
     """Return the events of one round of an hour."""
     random = Random(f"{seed} {number}")
-    decks = [round_deck(part) for part in range(ROUND_PARTS)]
+    decks = [round_deck(part, nodes=round_strength(number).nodes) for part in range(ROUND_PARTS)]
     return tuple(
         planned
         for deck in decks
@@ -129,7 +143,7 @@ async def storm(
     Raises TimeoutError, naming the log, if the federation does not come up in the first place.
     """
     began = time.monotonic()
-    async with scene(folder, strength.members) as running:
+    async with scene(folder, strength.members, nodes=strength.nodes, exposed=strength.exposed) as running:
         weather = _Weather(running, seed=seed, calls_per_s=strength.calls_per_s, say=say)
         await weather.blow(planned, hands=strength.hands)
     offers = weather.callers.offers
@@ -142,7 +156,7 @@ async def storm(
         offers=offers,
         planned=planned,
         befallen=befallen,
-        report=await asyncio.to_thread(judge, running.stores, offers),
+        report=await asyncio.to_thread(judge, running.stores, offers, running.taken_back),
         faults=(
             *weather.faults,
             *running.faults(),
@@ -163,6 +177,7 @@ class _Weather:
         self.callers = Callers(seed, running.buses, calls_per_s=calls_per_s)
         self.followers = {member: Follower(bus) for member, bus in running.buses.items()}
         self.faults: list[str] = []
+        running.on_taken_back = lambda member, position: self.followers[member].go_back(position)
 
     async def blow(self, planned: Iterable[Planned], *, hands: int) -> None:
         """Let the events happen under load; then end the load and wait until all have what they should."""

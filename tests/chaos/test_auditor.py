@@ -3,10 +3,7 @@
 # ruff: noqa: S608 - the queries are this file's own
 from __future__ import annotations
 
-import shutil
-import sqlite3
-from contextlib import closing
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
@@ -15,55 +12,16 @@ from alerts import new_alert
 from almenara.demo.chains import Place
 from almenara.model.ids import MemberId
 from chaos.auditor import Report, judge, misshown
+from chaos.copied import AR, CL, PE
 from chaos.load import Offer
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from chaos.storm import Outcome
+    from chaos.copied import Copy
 
 pytestmark = [pytest.mark.integration, pytest.mark.chaos, pytest.mark.timeout(1800)]
 
-PE, AR, CL = MemberId("PE"), MemberId("AR"), MemberId("CL")
-
 TO_ALL = "publisher = 'PE' AND recipients = '' ORDER BY position LIMIT 1"
 """A message of PE that AR and CL hold."""
-
-
-class Copy(NamedTuple):
-    """The stores of a storm, to be changed, and what was offered in it."""
-
-    stores: dict[MemberId, Path]
-    offers: tuple[Offer, ...]
-    before: Report
-
-    def change(self, member: MemberId, *statements: str, values: tuple[object, ...] = ()) -> None:
-        """Change a store; `values` are those of the only statement."""
-        with closing(sqlite3.connect(self.stores[member])) as connection, connection:
-            for statement in statements:
-                assert connection.execute(statement, values).rowcount != 0
-
-    def row(self, member: MemberId, query: str) -> tuple[object, ...]:
-        with closing(sqlite3.connect(self.stores[member])) as connection:
-            found: tuple[object, ...] = connection.execute(query).fetchone()
-            return found
-
-    def held(self, member: MemberId) -> list[tuple[str, bytes]]:
-        with closing(sqlite3.connect(self.stores[member])) as connection:
-            return connection.execute("SELECT publisher, message_id FROM message").fetchall()
-
-    def judged(self) -> Report:
-        return judge(self.stores, self.offers)
-
-
-@pytest.fixture
-def copy(outcome: Outcome, tmp_path: Path) -> Copy:
-    assert outcome.report.faults == ()
-    stores = {}
-    for member, store in outcome.stores.items():
-        shutil.copytree(store.parent, tmp_path / member, ignore=shutil.ignore_patterns("*.sock", "directory"))
-        stores[member] = tmp_path / member / store.name
-    return Copy(stores, tuple(outcome.offers), outcome.report)
 
 
 def told_to_all(copy: Copy) -> Offer:
@@ -129,7 +87,7 @@ def test_a_message_to_a_list_is_elsewhere_with_another_member(copy: Copy) -> Non
 )
 def test_a_chain_that_was_altered_is_not_whole(copy: Copy, change: str, words: str) -> None:
     query = "SELECT statement.rowid FROM statement JOIN message USING (audience, publisher, epoch, seq)"
-    (row,) = copy.row(AR, f"{query} WHERE publisher = 'PE' ORDER BY seq LIMIT 1")
+    ((row,),) = copy.rows(AR, f"{query} WHERE publisher = 'PE' ORDER BY seq LIMIT 1")
     copy.change(AR, f"{change} WHERE rowid = ?", values=(row,))
     assert named(copy.judged(), words)
 

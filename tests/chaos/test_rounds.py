@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -10,9 +11,10 @@ import pytest
 from almenara.crash import Point
 from chaos.auditor import Report
 from chaos.events.crash import Crash
-from chaos.figures import Figures, total
+from chaos.figures import BROKER_KILLS, Figures, total
 from chaos.rounds import Rounds
-from chaos.storm import HOUR, round_schedule
+from chaos.schedule import CHANGES, DISKS, JUMPS, NETWORKS, REWINDS
+from chaos.storm import HOUR, THREE_NODES_EVERY, round_schedule, round_strength
 from chaos.table import table
 
 if TYPE_CHECKING:
@@ -52,13 +54,34 @@ async def test_rounds_that_are_done_are_not_done_again(tmp_path: Path) -> None:
 def test_ten_rounds_kill_more_than_900_processes_and_50_brokers() -> None:
     events = [each.event for number in range(1, 11) for each in round_schedule(1, number)]
     kills = [event.kind for event in events if event.kills]
-    assert len(kills) - kills.count("kill broker") > 900
-    assert kills.count("kill broker") > 50
+    brokers = sum(map(kills.count, BROKER_KILLS))
+    assert len(kills) - brokers > 900
+    assert brokers > 50
 
 
 def test_every_round_meets_every_crash_point() -> None:
     points = [each.event.point for each in round_schedule(1, 1) if isinstance(each.event, Crash)]
     assert sorted(points) == sorted(Point)
+
+
+def kinds(number: int) -> set[str]:
+    return {each.event.kind for each in round_schedule(1, number)}
+
+
+def test_every_round_brings_everything_that_may_befall_a_member() -> None:
+    drawn = [
+        draw(Random(1), HOUR.members[0]).kind for draw in (*NETWORKS, *REWINDS, *JUMPS, *DISKS, *CHANGES)
+    ]
+    for number in (1, THREE_NODES_EVERY):
+        assert set(drawn) <= kinds(number)
+
+
+def test_of_three_broker_nodes_one_is_killed_hangs_and_all_start_anew() -> None:
+    of_several = {"kill broker node", "stop broker node", "rolling restart"}
+    assert round_strength(THREE_NODES_EVERY).nodes == 3
+    assert {*of_several, "kill broker", "stop broker"} <= kinds(THREE_NODES_EVERY)
+    assert round_strength(1).nodes == 1
+    assert not of_several & kinds(1)
 
 
 def test_each_round_is_another_and_the_same_again() -> None:
