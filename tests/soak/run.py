@@ -1,8 +1,9 @@
-"""A federation runs for long under load: `make soak`, half an hour; SOAK_S=600 for ten minutes.
+"""A federation runs for long under load: `make soak`, half an hour; SOAK_S=3600 for an hour.
 
 Memory, open handles, store sizes and the lag of readers are sampled from outside, written to
-build/soak/samples.jsonl as they come, drawn as build/soak/soak.svg, and judged: exits 1 if something grows,
-was lost, doubled or otherwise wrong. Ctrl-C ends it early, with the table of what it was until then.
+build/soak/samples.jsonl as they come, drawn as build/soak/soak.svg, and judged after the first ten minutes:
+exits 1 if something grows, was lost, doubled or otherwise wrong. Ctrl-C ends it early, with the table of what
+it was until then.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from almenara.model.ids import MemberId
 from almenara.node.settings import load_settings
 from chaos.load import Offer
 from soak.growth import Point, growth, marginal
-from soak.judgement import HANDLES, LATE_BYTES, MEMORY, judgement
+from soak.judgement import HANDLES, KAFKA, LATE_BYTES, MEMORY, judgement
 from soak.long_run import INTERVALS
 from soak.picture import draw
 from soak.report import Report, show
@@ -120,10 +120,17 @@ def test_a_large_process_may_grow_by_its_share_and_a_short_run_by_less() -> None
     assert MEMORY.allowed(60, 10) == MEMORY.least
 
 
+@pytest.mark.parametrize(("start", "bad"), [(200, False), (390, True)])
+def test_java_may_take_what_it_was_given_and_no_more(start: float, bad: bool) -> None:  # noqa: FBT001
+    found = growth([Point(at_s, start + at_s / 15) for at_s in TIMES], KAFKA)
+    assert found is not None
+    assert found.bad is bad
+
+
 def test_of_too_few_samples_nothing_is_said() -> None:
     assert growth([], MEMORY) is None
-    assert growth([Point(at_s, at_s) for at_s in range(0, 360, 10)], MEMORY) is None
-    assert growth([Point(at_s, at_s) for at_s in range(179)], MEMORY) is None, "all of it is warm-up"
+    assert growth([Point(at_s, at_s) for at_s in range(0, 1200, 20)], MEMORY) is None
+    assert growth([Point(at_s, at_s) for at_s in range(599)], MEMORY) is None, "all of it is warm-up"
     assert marginal([Point(number, number) for number in range(20)]) is None
 
 
