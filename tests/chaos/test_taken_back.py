@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.chaos, pytest.mark.timeout(18
 
 
 class Taken(NamedTuple):
-    """The stores of a storm as if PE's had been put back to before the last statement with messages."""
+    """The stores of a storm as if PE's had been put back to before the last statement that all hold."""
 
     copy: Copy
     back: TakenBack
@@ -38,6 +38,8 @@ class Taken(NamedTuple):
         return self.copy.judged([self.back])
 
 
+HELD = "SELECT epoch, seq FROM message WHERE publisher = 'PE' AND audience = 'region' AND kind <> 'RECEIPT'"
+
 FROM = "publisher = 'PE' AND audience = 'region' AND (epoch, seq) >= (?, ?)"
 
 
@@ -46,12 +48,8 @@ def taken(copy: Copy) -> Taken:
     """Return the stores; what was taken back had left, and its readers have seen PE's next epoch."""
     aside = copy.stores[PE].with_name("aside.db")
     shutil.copyfile(copy.stores[PE], aside)
-    first = Place(
-        *copy.rows(
-            PE,
-            "SELECT epoch, seq FROM outgoing WHERE kind <> 'RECEIPT' ORDER BY epoch DESC, seq DESC LIMIT 1",
-        )[0]
-    )
+    of_both = set.intersection(*(set(copy.rows(reader, HELD)) for reader in (AR, CL)))
+    first = Place(*max(of_both))
     messages = tuple(
         row[0]
         for row in copy.rows(
