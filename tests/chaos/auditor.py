@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found; copies are of one message in one store. All is well when there are no faults."""
+    """What was found; copies are of one message in one store."""
 
     accepted: int
     unanswered: int
@@ -48,6 +48,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     doubled: int
     elsewhere: int
     faults: tuple[str, ...]
+
+    @property
+    def sound(self) -> bool:
+        """Tell whether nothing was lost, doubled or misdelivered, and nothing else went wrong."""
+        return not (self.faults or self.lost or self.doubled or self.elsewhere)
 
 
 def together(reports: Sequence[Report]) -> Report:

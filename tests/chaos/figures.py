@@ -35,7 +35,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def sound(self) -> bool:
         """Tell whether nothing was lost, doubled or misdelivered, and nothing else went wrong."""
-        return not (self.report.faults or self.report.lost or self.report.doubled or self.report.elsewhere)
+        return self.report.sound
 
 
 def figures(outcome: Outcome, *, seed: int) -> Figures:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from chaos.auditor import Report
     from chaos.figures import Figures
 
 
 def table(found: Figures) -> list[str]:
     """Return the lines: what befell, how soon messages flowed again, and what the stores hold."""
-    recovered, report = found.recovered_s, found.report
+    recovered = found.recovered_s
     everything = [time for times in recovered.values() for time in times]
     rounds = f" in {found.rounds} rounds" if found.rounds != 1 else ""
     return [
@@ -24,6 +25,13 @@ def table(found: Figures) -> list[str]:
         _row("all", everything),
         "",
         f"kills     {found.process_kills:>6}   of processes, and {found.broker_kills} of the broker",
+        *audited(found.report),
+    ]
+
+
+def audited(report: Report) -> list[str]:
+    """Return the lines of what the stores hold."""
+    return [
         f"accepted  {report.accepted:>6}   ({report.unanswered} of them without an answer to the caller)",
         f"held      {report.held:>6}   of {report.due} copies",
         f"lost      {report.lost:>6}",

@@ -9,28 +9,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from almenara.model.ids import MemberId
+from chaos.echo import Echo
 from chaos.line import lines
 from chaos.proxy import HOST
 
 if TYPE_CHECKING:
-    from asyncio import StreamReader, StreamWriter
     from collections.abc import AsyncIterator
 
     from chaos.line import Line
 
 PE, AR = MemberId("PE"), MemberId("AR")
 NODES = 3
-
-
-async def echo(reader: StreamReader, writer: StreamWriter) -> None:
-    try:
-        while data := await reader.read(1000):
-            writer.write(data)
-            await writer.drain()
-    except OSError:
-        pass
-    finally:
-        writer.close()
 
 
 @asynccontextmanager
@@ -40,7 +29,7 @@ async def line() -> AsyncIterator[Line]:
     async with asyncio.timeout(60), AsyncExitStack() as stack:
         for number in range(1, NODES + 1):
             port = made.forwarded.of(number).port
-            await stack.enter_async_context(await asyncio.start_server(echo, HOST, port))
+            await stack.enter_async_context(await asyncio.start_server(Echo().answer, HOST, port))
         yield await stack.enter_async_context(made)
 
 

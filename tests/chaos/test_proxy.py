@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from chaos.echo import Echo
 from chaos.proxy import HOST, Proxy, free_port
 
 if TYPE_CHECKING:
@@ -17,24 +18,6 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 30.0
 A_MOMENT_S = 0.2
-
-
-class Echo:
-    """What the far end has got, and says again."""
-
-    def __init__(self) -> None:
-        self.got = b""
-
-    async def answer(self, reader: StreamReader, writer: StreamWriter) -> None:
-        try:
-            while data := await reader.read(1000):
-                self.got += data
-                writer.write(data)
-                await writer.drain()
-        except OSError:
-            pass
-        finally:
-            writer.close()
 
 
 @asynccontextmanager

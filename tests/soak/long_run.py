@@ -22,7 +22,7 @@ from chaos.quiet import until_quiet
 from chaos.scene import scene
 from soak.changes import Changes
 from soak.judgement import judgement
-from soak.report import Report
+from soak.report import Outcome
 from soak.sampling import Lag, Sample, processes, stores
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Plan(NamedTuple):
         return max(least, min(most, self.seconds / SAMPLES_WANTED))
 
 
-async def soak(folder: Path, plan: Plan, *, ending: asyncio.Event, say: Callable[[str], None]) -> Report:
+async def soak(folder: Path, plan: Plan, *, ending: asyncio.Event, say: Callable[[str], None]) -> Outcome:
     """Run it in a new folder until the time is up or `ending` is set, and judge what it left.
 
     Raises TimeoutError, naming the log, if the federation does not come up in the first place.
@@ -82,26 +82,19 @@ async def soak(folder: Path, plan: Plan, *, ending: asyncio.Event, say: Callable
     offers = run.callers.offers
     shown = {member: follower.shown for member, follower in run.followers.items()}
     found = await asyncio.to_thread(judge, running.stores, offers)
+    faults = (
+        *run.faults,
+        *running.faults(),
+        *await asyncio.to_thread(misshown, running.stores, shown),
+    )
     samples = plan.samples.taken
-    return Report(
+    return Outcome(
         seconds=run.seconds,
         wanted_s=plan.seconds,
         rate=samples[-1].accepted / samples[-1].at_s if samples else 0.0,
         machine_cpu=sum(each.machine_cpu for each in samples) / max(1, len(samples)),
         changes=run.changes.count,
-        accepted=found.accepted,
-        unanswered=found.unanswered,
-        due=found.due,
-        held=found.held,
-        lost=found.lost,
-        doubled=found.doubled,
-        elsewhere=found.elsewhere,
-        faults=(
-            *found.faults,
-            *run.faults,
-            *running.faults(),
-            *await asyncio.to_thread(misshown, running.stores, shown),
-        ),
+        report=msgspec.structs.replace(found, faults=(*found.faults, *faults)),
         judgement=judgement(samples),
     )
 
@@ -198,7 +191,7 @@ async def _unless(event: asyncio.Event, wait_s: float) -> None:
         return
 
 
-def save(report: Report, file: Path) -> None:
-    """Write the report as JSON."""
+def save(outcome: Outcome, file: Path) -> None:
+    """Write the outcome as JSON."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
+    file.write_bytes(msgspec.json.format(msgspec.json.encode(outcome)) + b"\n")

@@ -9,6 +9,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from chaos.auditor import Report
+from chaos.table import audited
 from soak.judgement import Judgement
 
 if TYPE_CHECKING:
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
 TOO_SHORT = "too short to tell"
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that a run found; copies are of one message in one store."""
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that a run found."""
 
     seconds: float
     wanted_s: float
@@ -33,29 +35,23 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """How busy the machine was, 0 to 1, the callers and whatever else ran included."""
     changes: int
     """How often a member was given a new certificate, and all a new directory."""
-    accepted: int
-    unanswered: int
-    due: int
-    held: int
-    lost: int
-    doubled: int
-    elsewhere: int
-    faults: tuple[str, ...]
+    report: Report
+    """What the stores hold; its faults are those of everything else too."""
     judgement: Judgement
 
     @property
     def sound(self) -> bool:
         """Tell whether nothing grew, nothing was lost, doubled or misdelivered, and all else was well."""
-        return self.judgement.sound and not (self.faults or self.lost or self.doubled or self.elsewhere)
+        return self.judgement.sound and self.report.sound
 
 
-def show(report: Report, console: Console) -> None:
+def show(outcome: Outcome, console: Console) -> None:
     """Print what each process, store and reader did after the warm-up, and what the stores hold."""
-    judgement = report.judgement
-    early = f" of {report.wanted_s:.0f}, ended early" if report.seconds < report.wanted_s else ""
+    judgement = outcome.judgement
+    early = f" of {outcome.wanted_s:.0f}, ended early" if outcome.seconds < outcome.wanted_s else ""
     console.print(
-        f"{report.seconds:.0f} s{early}: {report.rate:.1f} messages a second, the machine"
-        f" {report.machine_cpu:.0%} busy; judged after the warm-up"
+        f"{outcome.seconds:.0f} s{early}: {outcome.rate:.1f} messages a second, the machine"
+        f" {outcome.machine_cpu:.0%} busy; judged after the warm-up"
     )
     _print(
         console,
@@ -75,7 +71,7 @@ def show(report: Report, console: Console) -> None:
         ("lag, s: median", "start", "end", "max", "grows"),
         map(_reader, judgement.readers),
     )
-    for line in _lines(report):
+    for line in _lines(outcome):
         console.print(Text(line))
 
 
@@ -117,17 +113,11 @@ def _grows(grows: tuple[str, ...] | None) -> str:
     return f"[bold]{', '.join(grows).upper()}[/bold]" if grows else "no"
 
 
-def _lines(report: Report) -> Iterator[str]:
-    yield f"accepted  {report.accepted:>6}   ({report.unanswered} of them without an answer to the caller)"
-    yield f"held      {report.held:>6}   of {report.due} copies"
-    yield f"lost      {report.lost:>6}"
-    yield f"doubled   {report.doubled:>6}"
-    yield f"elsewhere {report.elsewhere:>6}"
-    yield f"changes   {report.changes:>6}   of a certificate and the directory"
-    yield f"faults    {len(report.faults):>6}"
-    yield from (f"  {fault}" for fault in report.faults)
+def _lines(outcome: Outcome) -> Iterator[str]:
+    yield from audited(outcome.report)
+    yield f"changes   {outcome.changes:>6}   of a certificate and the directory"
     yield ""
-    yield from _verdict(report.judgement)
+    yield from _verdict(outcome.judgement)
 
 
 def _verdict(judgement: Judgement) -> Iterator[str]:

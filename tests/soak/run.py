@@ -48,12 +48,12 @@ async def _run(folder: Path, plan: Plan, console: Console) -> bool:
     loop.add_signal_handler(signal.SIGINT, end)
     loop.add_signal_handler(signal.SIGTERM, end)
     console.print(f"a federation of three members over a real broker starts, for {plan.seconds:.0f} s")
-    report = await soak(folder, plan, ending=ending, say=lambda line: console.print(line, highlight=False))
-    save(report, FOLDER / "soak.json")
-    show(report, console)
+    outcome = await soak(folder, plan, ending=ending, say=lambda line: console.print(line, highlight=False))
+    save(outcome, FOLDER / "soak.json")
+    show(outcome, console)
     if plan.samples.taken:
         draw(plan.samples.taken, FOLDER / "soak.svg")
-    return report.sound
+    return outcome.sound
 
 
 def main() -> int:

@@ -16,12 +16,13 @@ from alerts import new_alert
 from almenara.demo.chains import Place
 from almenara.model.ids import MemberId
 from almenara.node.settings import load_settings
+from chaos.auditor import Report
 from chaos.load import Offer
 from soak.growth import Point, growth, marginal
 from soak.judgement import HANDLES, KAFKA, LATE_BYTES, MEMORY, judgement
 from soak.long_run import INTERVALS
 from soak.picture import draw
-from soak.report import Report, show
+from soak.report import Outcome, show
 from soak.sampling import (
     MIB,
     Lag,
@@ -180,27 +181,24 @@ def sample(at_s: int, *, leak: float = 0.0, handles: int = 40) -> Sample:
     )
 
 
-def report(samples: Sequence[Sample], **changes: Any) -> Report:  # noqa: ANN401 - any field
-    whole: dict[str, Any] = {
-        "seconds": 1800.0,
-        "wanted_s": 1800.0,
-        "rate": 20.0,
-        "machine_cpu": 0.3,
-        "changes": 60,
-        "accepted": 36_000,
-        "unanswered": 12,
-        "due": 70_000,
-        "held": 70_000,
-        "lost": 0,
-        "doubled": 0,
-        "elsewhere": 0,
-        "faults": (),
-        "judgement": judgement(samples),
-    }
-    return Report(**{**whole, **changes})
+AUDITED = Report(
+    accepted=36_000, unanswered=12, due=70_000, held=70_000, lost=0, doubled=0, elsewhere=0, faults=()
+)
 
 
-def shown(found: Report) -> str:
+def outcome(samples: Sequence[Sample], *, report: Report = AUDITED, seconds: float = 1800.0) -> Outcome:
+    return Outcome(
+        seconds=seconds,
+        wanted_s=1800.0,
+        rate=20.0,
+        machine_cpu=0.3,
+        changes=60,
+        report=report,
+        judgement=judgement(samples),
+    )
+
+
+def shown(found: Outcome) -> str:
     out = StringIO()
     show(found, Console(file=out, width=118))
     return out.getvalue()
@@ -210,7 +208,7 @@ STEADY = [sample(at_s) for at_s in TIMES]
 
 
 def test_a_run_without_growth_is_sound_and_its_table_says_so() -> None:
-    found = report(STEADY)
+    found = outcome(STEADY)
     assert found.sound
     text = shown(found)
     assert "nothing grows" in text
@@ -221,7 +219,7 @@ def test_a_run_without_growth_is_sound_and_its_table_says_so() -> None:
 
 
 def test_a_process_that_leaks_makes_the_run_unsound_and_is_named() -> None:
-    found = report([sample(at_s, leak=12) for at_s in TIMES])
+    found = outcome([sample(at_s, leak=12) for at_s in TIMES])
     assert not found.sound
     assert "grows: memory of publisher of PE" in shown(found)
     assert [each.name for each in found.judgement.processes if each.grows] == ["publisher of PE"]
@@ -233,16 +231,16 @@ def test_a_process_that_leaks_makes_the_run_unsound_and_is_named() -> None:
     ids=lambda change: next(iter(change)),
 )
 def test_nothing_may_be_lost_doubled_elsewhere_or_at_fault(change: dict[str, Any]) -> None:
-    assert not report(STEADY, **change).sound
+    assert not outcome(STEADY, report=msgspec.structs.replace(AUDITED, **change)).sound
 
 
 def test_a_run_that_is_too_short_to_tell_is_not_sound() -> None:
-    found = report(STEADY[:20], seconds=100.0)
+    found = outcome(STEADY[:20], seconds=100.0)
     assert not found.sound
     text = shown(found)
     assert "100 s of 1800, ended early" in text
     assert "too short to tell: let it run for longer" in text
-    assert not report([]).sound
+    assert not outcome([]).sound
 
 
 def test_samples_are_in_their_file_as_they_come(tmp_path: Path) -> None:
