@@ -36,6 +36,18 @@ def test_what_keeps_its_meaning_is_kept() -> None:
     assert {name for name in TARGETS if read_kept(name)} == {name for name in TARGETS if TARGETS[name].lasts}
 
 
+def test_what_an_input_takes_shows_whatever_whoever_started_us_had_taken() -> None:
+    script = (
+        f"import sys; sys.path.insert(0, {str(DRIVER.parents[1])!r})\n"
+        "from fuzz import bounds, planted\n"
+        "bounds.run(planted.takes_much, b'\\x80')"
+    )
+    taken = bytearray(b"\x01" * 300_000_000)
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert "OverBound" in ended.stderr
+    del taken
+
+
 def _driven(names: Iterable[str], folder: Path, *, seconds: int, runs: int) -> dict[str, tuple[int, str]]:
     """Fuzz these targets side by side; return the exit status and output of each."""
     processes = {}
