@@ -94,7 +94,8 @@ class KafkaNode:
     async def start(self, properties: str, ground: Ground, *, turned_away: frozenset[str]) -> None:
         """Start Kafka with these settings and return when it answers a request over TLS.
 
-        Raises Unavailable BROKER_DOWN if a port is taken or Kafka does not come up.
+        Cancelled, it leaves Kafka to come up by itself: whoever does not want it stops it. Raises Unavailable
+        BROKER_DOWN if a port is taken or Kafka does not come up.
         """
         started = time.monotonic()
         for host, port in self._listens:
@@ -112,11 +113,11 @@ class KafkaNode:
             if not (self.data / "meta.properties").exists():
                 await self._format(settings, ground)
             self._process = self._launch(ground, "kafka.Kafka", str(settings))
+            self.turned_away = turned_away
             await self._until_answers(self._process, ground.context)
-        except BaseException:
+        except Exception:
             await self.stop()
             raise
-        self.turned_away = turned_away
         self.answering = True
         self.started_at = time.monotonic()
         log.info(

@@ -16,10 +16,11 @@ import pytest
 
 from almenara.bus.broker import Broker
 from almenara.bus.kafka import Reader, Sender, answers
+from almenara.bus.turned_away import turn_away
 from almenara.errors import Code, Misconfigured, Unavailable
 from almenara.model.ids import MemberId
 from broker_site import Site
-from patience import PATIENCE_S
+from patience import PATIENCE_S, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,6 +85,20 @@ async def test_clients_go_on_over_a_kill_of_the_broker(broker: Site) -> None:
         assert [record.value for record in received] == [b"before", b"during", b"after"]
         assert [record.value for record in await reader.read_all(topic)] == [b"before", b"during", b"after"]
         assert set(absences) == {Code.BROKER_DOWN}
+
+
+async def test_a_broker_that_is_kept_no_more_while_it_restarts_comes_up_by_itself(broker: Site) -> None:
+    (node,) = broker.broker.nodes
+    before = node.pid
+    turn_away(broker.broker.folder, ["EC.9"])
+    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
+        keeping = tasks.create_task(broker.broker.keep())
+        while node.pid in {before, None}:  # noqa: ASYNC110 - nobody tells when it is launched
+            await asyncio.sleep(0.01)
+        keeping.cancel()
+    await until(lambda: answers(broker.bootstrap, broker.operator()), bool)
+    assert node.pid not in {before, None}
+    assert node.turned_away == {"EC.9"}
 
 
 async def test_a_state_has_one_broker(broker: Site) -> None:
